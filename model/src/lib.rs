@@ -1,0 +1,15 @@
+//! The nouns every room shares: addresses, identities, objects, and what the programs say to each other.
+//!
+//! No I/O, no async, no clock. A value of a type in here is valid by construction: parsing is the only way in.
+
+pub mod asn;
+pub mod family;
+pub mod identity;
+pub mod prefix;
+pub mod time;
+
+pub use asn::Asn;
+pub use family::Family;
+pub use identity::{ClusterId, NodeName, PodRef, RouterId};
+pub use prefix::Prefix;
+pub use time::Time;
