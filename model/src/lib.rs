@@ -2,9 +2,11 @@
 //!
 //! No I/O, no async, no clock. A value of a type in here is valid by construction: parsing is the only way in.
 
+pub mod api;
 pub mod asn;
 pub mod family;
 pub mod identity;
+pub mod kernel;
 pub mod prefix;
 pub mod time;
 

@@ -1,0 +1,84 @@
+//! What goes over the agent's unix socket: one JSON object a line, a request, then its reply.
+//!
+//! ```text
+//! → {"attach":{"containerId":"…","ifname":"eth0","netns":"/run/netns/x","pod":{"namespace":"a","name":"b"}}}
+//! ← {"ok":{"attach":{…}}}     or     ← {"error":{"code":"tryAgain","message":"…"}}
+//! ```
+//!
+//! A connection may carry many requests, one after the other. A line longer than [`LINE_LIMIT`] is refused.
+
+pub mod pod;
+
+use serde::{Deserialize, Serialize};
+
+pub use pod::{Attach, AttachPlan, Attached, Attachment, Check, Detach, Gc, PodRoute};
+
+/// The longest request line in octets.
+pub const LINE_LIMIT: usize = 1 << 20;
+/// Where the agent listens unless told otherwise (`--socket`, `MARGAY_SOCKET`).
+pub const DEFAULT_SOCKET: &str = "/run/margay/agent.sock";
+
+/// What can be asked of the agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Request {
+    /// CNI ADD, first half: an address and a plan for one pod interface.
+    Attach(Attach),
+    /// CNI ADD, second half: the pod is plumbed as planned.
+    Attached(Attached),
+    /// CNI DEL.
+    Detach(Detach),
+    /// CNI CHECK: the plan as it stands, to hold against the kernel.
+    Check(Check),
+    /// CNI GC: all attachments that still live; the rest is released.
+    Gc(Gc),
+    /// CNI STATUS: can an ADD be served now?
+    Status,
+    /// A question of margayctl's; the answer is JSON that the question's name describes.
+    Show(serde_json::Value),
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reply {
+    /// As asked.
+    Ok(Answer),
+    /// Not done, and why.
+    Error(Refusal),
+}
+
+/// The answer to a [`Request`] of the same name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Answer {
+    /// To [`Request::Attach`] and [`Request::Check`].
+    Attach(AttachPlan),
+    /// To requests that only want to be done: attached, detach, gc, status.
+    Done,
+    /// To [`Request::Show`].
+    Show(serde_json::Value),
+}
+
+/// Why a request was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind of refusal.
+    pub code: RefusalCode,
+    /// For a person: what is wrong and what to do.
+    pub message: String,
+}
+
+/// Kinds of refusal, as far as the caller acts on them differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RefusalCode {
+    /// The request itself is wrong: asking again will not help (CNI code 7, or 4 for environment).
+    Invalid,
+    /// Not now: no address free, not in sync (CNI code 11; STATUS: 50).
+    TryAgain,
+    /// There is no such attachment (CNI code 3).
+    Unknown,
+    /// Something broke inside (CNI code 999).
+    Internal,
+}
