@@ -1,0 +1,3 @@
+//! Chores of the project in Rust, and the tests of the house rules.
+
+pub mod rules;
