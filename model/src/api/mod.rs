@@ -8,10 +8,12 @@
 //! A connection may carry many requests, one after the other. A line longer than [`LINE_LIMIT`] is refused.
 
 pub mod pod;
+pub mod show;
 
 use serde::{Deserialize, Serialize};
 
 pub use pod::{Attach, AttachPlan, Attached, Attachment, Check, Detach, Gc, PodRoute};
+pub use show::Show;
 
 /// The longest request line in octets.
 pub const LINE_LIMIT: usize = 1 << 20;
@@ -34,8 +36,8 @@ pub enum Request {
     Gc(Gc),
     /// CNI STATUS: can an ADD be served now?
     Status,
-    /// A question of margayctl's; the answer is JSON that the question's name describes.
-    Show(serde_json::Value),
+    /// A question of margayctl's.
+    Show(Show),
 }
 
 /// What comes back.
@@ -56,7 +58,8 @@ pub enum Answer {
     Attach(AttachPlan),
     /// To requests that only want to be done: attached, detach, gc, status.
     Done,
-    /// To [`Request::Show`].
+    /// To [`Request::Show`]: the view that the question names. Not typed here, because the shim reads replies
+    /// too and would carry a parser for every view.
     Show(serde_json::Value),
 }
 

@@ -1,0 +1,171 @@
+//! Views of the speaker: peers, and routes in its tables.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Asn, ClusterId, Family, Prefix, RouterId};
+
+/// One peer and its session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerView {
+    /// Where the peer is.
+    pub peer_address: IpAddr,
+    /// Its TCP port.
+    pub peer_port: u16,
+    /// The AS number that its objects say it has.
+    #[serde(rename = "peerAS")]
+    pub peer_as: Asn,
+    /// Ours, towards this peer.
+    #[serde(rename = "localAS")]
+    pub local_as: Asn,
+    /// Our address of the session; none while there is none.
+    pub local_address: Option<IpAddr>,
+    /// What its peering comes from: a BGPPeer's name, or `node-to-node mesh`.
+    pub name: String,
+    /// Why there is such a peer.
+    pub kind: PeerKind,
+    /// RFC 4271 §8.2.2.
+    pub state: SessionState,
+    /// Since when `state` is so.
+    pub since: String,
+    /// Why the state is as it is; for a session that is not up, what hinders it.
+    pub reason: String,
+    /// What was agreed on; while not Established, what will be offered.
+    pub families: Vec<Family>,
+    /// Routes in Adj-RIB-In, stale ones included.
+    pub received: u64,
+    /// Those of them that were let in.
+    pub accepted: u64,
+    /// Routes in Adj-RIB-Out.
+    pub advertised: u64,
+    /// Routes kept over the peer's restart, not yet confirmed (RFC 4724).
+    pub stale: u64,
+    /// The peer's identifier, once it has said so.
+    pub router_id: Option<RouterId>,
+    /// Hold time agreed on, in seconds; 0 is none.
+    pub hold_time: Option<u16>,
+    /// Keepalive interval in seconds.
+    pub keepalive_time: Option<u16>,
+    /// Capabilities both sides have, by name.
+    pub capabilities: Vec<String>,
+    /// How often the session was established.
+    pub established_count: u64,
+    /// What ended the session last, if any was.
+    pub last_error: Option<String>,
+}
+
+/// Where a peering comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PeerKind {
+    /// The node-to-node mesh.
+    Mesh,
+    /// A BGPPeer for every node.
+    Global,
+    /// A BGPPeer for some nodes.
+    Node,
+}
+
+impl PeerKind {
+    /// As `calicoctl node status` prints it.
+    pub const fn words(self) -> &'static str {
+        match self {
+            PeerKind::Mesh => "node-to-node mesh",
+            PeerKind::Global => "global",
+            PeerKind::Node => "node specific",
+        }
+    }
+}
+
+/// The states of RFC 4271 §8.2.2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SessionState {
+    /// Not trying.
+    Idle,
+    /// A connection is being made.
+    Connect,
+    /// Waiting to try again, or for the peer to come.
+    Active,
+    /// Our OPEN is out.
+    OpenSent,
+    /// Both OPENs are in.
+    OpenConfirm,
+    /// Up.
+    Established,
+}
+
+impl SessionState {
+    /// The RFC's word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SessionState::Idle => "Idle",
+            SessionState::Connect => "Connect",
+            SessionState::Active => "Active",
+            SessionState::OpenSent => "OpenSent",
+            SessionState::OpenConfirm => "OpenConfirm",
+            SessionState::Established => "Established",
+        }
+    }
+}
+
+/// One step of an AS path: a number, or a set of them in brackets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AsPathItem {
+    /// From an AS_SEQUENCE.
+    As(Asn),
+    /// An AS_SET.
+    Set(Vec<Asn>),
+}
+
+/// One path in one of the speaker's tables.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteView {
+    /// Where to.
+    pub prefix: Prefix,
+    /// The next hop of the path; none for a route of our own.
+    pub next_hop: Option<IpAddr>,
+    /// Who sent it, or whom it is sent to; none for a route of our own.
+    pub peer: Option<IpAddr>,
+    /// AS_PATH, nearest first.
+    pub as_path: Vec<AsPathItem>,
+    /// ORIGIN: `igp`, `egp`, `incomplete`.
+    pub origin: String,
+    /// LOCAL_PREF, given or assumed.
+    pub local_pref: Option<u32>,
+    /// MULTI_EXIT_DISC.
+    pub med: Option<u32>,
+    /// RFC 1997, `64512:100` or a well-known name.
+    pub communities: Vec<String>,
+    /// RFC 8092, `64512:1:2`.
+    pub large_communities: Vec<String>,
+    /// RFC 7911; none without add-path.
+    pub path_id: Option<u32>,
+    /// The best path of its prefix.
+    pub best: bool,
+    /// Of equal cost with the best: in the kernel's route too.
+    pub multipath: bool,
+    /// Kept over its peer's restart, not yet confirmed (RFC 4724).
+    pub stale: bool,
+    /// Why it is best, or not, or was not let in.
+    pub reason: String,
+    /// RFC 4456.
+    pub originator_id: Option<RouterId>,
+    /// RFC 4456.
+    pub cluster_list: Vec<ClusterId>,
+    /// Attributes that are only passed on, `type 33 (5 octets)`.
+    pub other_attributes: Vec<String>,
+}
+
+/// Some routes, whole prefixes in order, and where to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoutePage {
+    /// In order of prefix, the best path first.
+    pub routes: Vec<RouteView>,
+    /// What to ask after next; none at the end.
+    pub next: Option<Prefix>,
+}

@@ -1,0 +1,43 @@
+//! Views of the agent as a whole.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::PeerView;
+use crate::{Asn, RouterId};
+
+/// How this node is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatusView {
+    /// The node's name.
+    pub node: String,
+    /// The agent's version.
+    pub version: String,
+    /// When the agent started.
+    pub since: String,
+    /// Our AS number; none while the objects do not say enough to speak BGP.
+    #[serde(rename = "asNumber")]
+    pub asn: Option<Asn>,
+    /// Our BGP identifier.
+    pub router_id: Option<RouterId>,
+    /// The node's addresses.
+    pub addresses: Vec<IpAddr>,
+    /// An ADD can be served and the kernel is as the objects say.
+    pub ready: bool,
+    /// What is wrong, one sentence each; empty when all is well.
+    pub problems: Vec<String>,
+    /// In order of address.
+    pub peers: Vec<PeerView>,
+}
+
+/// One file of a support bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiagPart {
+    /// File name, without directories.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
