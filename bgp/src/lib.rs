@@ -1,1 +1,24 @@
-//! (room to be furnished)
+//! A BGP-4 speaker without a network: no sockets, no clock, no threads; bytes, time and randomness are arguments.
+//!
+//! `wire` is the codec, `session` the state machine of one peer, `rib` the tables, `filter` what is believed and told,
+//! `speaker` all of it together, `sim` a network of speakers under a virtual clock.
+
+pub mod config;
+pub mod rib;
+pub mod speaker;
+
+pub use config::{PeerConfig, PeerKey, SpeakerConfig};
+pub use speaker::{Input, Output, Speaker};
+
+/// Stand-ins until the codec moves in: `pub mod wire;` replaces this.
+pub mod wire {
+    /// A decoded message.
+    #[derive(Debug, Clone)]
+    pub enum Message {}
+    /// How to decode.
+    #[derive(Debug, Clone)]
+    pub struct Context;
+    /// RFC 4271 §4.5.
+    #[derive(Debug, Clone)]
+    pub struct Notification;
+}

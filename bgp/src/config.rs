@@ -1,0 +1,350 @@
+//! What a speaker is told to be and to do: identity, peers, originated prefixes.
+//!
+//! A [`SpeakerConfig`] is always the whole wish. The speaker compares it with what it has and does the least.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use model::api::show::PeerKind;
+use model::{Asn, ClusterId, Family, Prefix, RouterId};
+use serde::{Deserialize, Serialize};
+
+/// The port of BGP (RFC 4271 §8.2.1).
+pub const BGP_PORT: u16 = 179;
+
+/// Everything the speaker is asked to be and do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpeakerConfig {
+    /// BGP identifier (RFC 6286). A change resets every session.
+    pub router_id: RouterId,
+    /// Own autonomous system. A change resets every session.
+    pub local_as: Asn,
+    /// Set when this node reflects routes (RFC 4456). A change re-advertises; it resets nothing.
+    pub cluster_id: Option<ClusterId>,
+    /// This node's IPv4 address: the next hop of own IPv4 routes on a session over IPv6.
+    pub local_ipv4: Option<Ipv4Addr>,
+    /// This node's IPv6 address: the next hop of own IPv6 routes on a session over IPv4. Without it such a session
+    /// does not offer IPv6.
+    pub local_ipv6: Option<Ipv6Addr>,
+    /// RFC 4724.
+    pub graceful_restart: GracefulRestart,
+    /// Whom to peer with.
+    pub peers: BTreeMap<PeerKey, PeerConfig>,
+    /// What this node announces: its own pod CIDRs, and later services.
+    pub originate: BTreeMap<Prefix, Origination>,
+    /// Pools of the cluster, for [`ImportPolicy::Safe`]: an external peer may announce blocks of other nodes inside a
+    /// pool, but neither what this node originates nor a prefix of a pool that covers it.
+    pub pools: Vec<Prefix>,
+    /// How many equal paths a route may use, and which count as equal.
+    pub multipath: Multipath,
+    /// Timers and limits of sessions.
+    pub timers: Timers,
+}
+
+impl SpeakerConfig {
+    /// A speaker with nobody to talk to and nothing to say; everything else at its default.
+    pub fn new(router_id: RouterId, local_as: Asn) -> SpeakerConfig {
+        SpeakerConfig {
+            router_id,
+            local_as,
+            cluster_id: None,
+            local_ipv4: None,
+            local_ipv6: None,
+            graceful_restart: GracefulRestart::default(),
+            peers: BTreeMap::new(),
+            originate: BTreeMap::new(),
+            pools: Vec::new(),
+            multipath: Multipath::default(),
+            timers: Timers::default(),
+        }
+    }
+}
+
+/// Whom a session is with. Two peers may share an address and differ in the port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PeerKey {
+    /// The peer's address.
+    pub address: IpAddr,
+    /// The port to dial. A connection from the peer may come from any port.
+    pub port: u16,
+}
+
+impl PeerKey {
+    /// The peer at this address on port 179.
+    pub const fn new(address: IpAddr) -> PeerKey {
+        PeerKey { address, port: BGP_PORT }
+    }
+    /// Where to dial.
+    pub const fn socket_address(self) -> SocketAddr {
+        SocketAddr::new(self.address, self.port)
+    }
+}
+
+/// The address alone where the port is 179, else as a socket address.
+impl fmt::Display for PeerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.port == BGP_PORT { self.address.fmt(f) } else { self.socket_address().fmt(f) }
+    }
+}
+
+/// One peer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PeerConfig {
+    /// For people: `Mesh_10_0_0_1`, or the BGPPeer object's name. A change has no effect on the session.
+    pub name: String,
+    /// Where this peer comes from.
+    pub kind: PeerKind,
+    /// The AS it must say it is in. The session is internal if this equals the local AS. A change resets.
+    pub remote_as: Asn,
+    /// The source address to dial from; the kernel's choice if absent. A change resets.
+    pub local_address: Option<IpAddr>,
+    /// Hold time to offer (RFC 4271 §4.2): zero, or at least 3 s. Effective with the next session.
+    pub hold_time: Duration,
+    /// Time between KEEPALIVEs; a third of the negotiated hold time if absent. Never more than that.
+    pub keepalive_time: Option<Duration>,
+    /// Who dials.
+    pub dial: Dialling,
+    /// Next hop of what is announced to it. A change re-announces.
+    pub next_hop: NextHopMode,
+    /// TCP-MD5 (RFC 2385). A change resets.
+    pub password: Option<Secret>,
+    /// GTSM (RFC 5082): how many hops away the peer may be. A change resets.
+    pub ttl_security: Option<u8>,
+    /// Longest time to keep its routes while it restarts; its own wish counts if shorter.
+    pub max_restart_time: Option<Duration>,
+    /// More than this many prefixes end the session (Cease/1), to be tried again after [`Timers::max_prefix_restart`].
+    pub max_prefixes: Option<u32>,
+    /// Families to offer. A change resets.
+    pub families: Vec<Family>,
+    /// Whether routes are reflected to and from it (RFC 4456). A change re-announces.
+    pub reflection: Reflection,
+    /// What is believed of what it says. A change re-evaluates.
+    pub import: ImportPolicy,
+    /// What it is told. A change re-announces.
+    pub export: ExportPolicy,
+}
+
+impl PeerConfig {
+    /// A peer in this AS, all else at its default.
+    pub fn new(name: impl Into<String>, remote_as: Asn) -> PeerConfig {
+        PeerConfig {
+            name: name.into(),
+            kind: PeerKind::Global,
+            remote_as,
+            local_address: None,
+            hold_time: Duration::from_secs(90),
+            keepalive_time: None,
+            dial: Dialling::Active,
+            next_hop: NextHopMode::Auto,
+            password: None,
+            ttl_security: None,
+            max_restart_time: None,
+            max_prefixes: None,
+            families: Family::ALL.to_vec(),
+            reflection: Reflection::None,
+            import: ImportPolicy::Safe,
+            export: ExportPolicy::Originated,
+        }
+    }
+}
+
+/// Who dials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialling {
+    /// Both sides may; collisions are settled as RFC 4271 §6.8 says.
+    #[default]
+    Active,
+    /// The peer only.
+    Passive,
+}
+
+/// Next hop of announced routes (Calico's `nextHopMode` and `keepOriginalNextHop`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NextHopMode {
+    /// Own address to external peers; own address for own routes, the learned one for reflected routes, to internal.
+    #[default]
+    Auto,
+    /// Own address always.
+    #[serde(rename = "Self")]
+    SelfAddress,
+    /// The learned next hop, where there is one.
+    Keep,
+}
+
+/// Whether a peer is a client of this route reflector (RFC 4456 §5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reflection {
+    /// A non-client.
+    #[default]
+    None,
+    /// A client: what it says is told to all internal peers, and it is told all that internal peers say.
+    Client,
+}
+
+/// What is believed of what a peer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ImportPolicy {
+    /// Everything except the default route, martians, and (from an external peer) what is this node's own.
+    #[default]
+    Safe,
+    /// Everything. For routers in tests and benchmarks.
+    All,
+}
+
+/// What a peer is told (RFC 8212: nothing that the configuration does not imply).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ExportPolicy {
+    /// What this node originates; and, if it reflects, what RFC 4456 §6 says of internal routes to internal peers.
+    #[default]
+    Originated,
+    /// Every best route: full transit. For routers in tests and benchmarks.
+    All,
+    /// Nothing.
+    Nothing,
+}
+
+/// One originated prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origination {
+    /// Communities (RFC 1997) to attach.
+    pub communities: Vec<u32>,
+    /// Large communities (RFC 8092) to attach.
+    pub large_communities: Vec<[u32; 3]>,
+}
+
+/// RFC 4724.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GracefulRestart {
+    /// How long peers shall keep our routes: up to 4095 s.
+    pub restart_time: Duration,
+    /// What the speaker is born into.
+    pub start: Start,
+    /// Longest wait for End-of-RIB before the first best-path run counts as complete.
+    pub deferral: Duration,
+}
+
+impl Default for GracefulRestart {
+    fn default() -> GracefulRestart {
+        GracefulRestart {
+            restart_time: Duration::from_secs(120),
+            start: Start::Fresh,
+            deferral: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a speaker is born into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// Nothing was forwarded before.
+    #[default]
+    Fresh,
+    /// A predecessor's routes are still in the kernel: the first OPENs carry the R and F bits.
+    Restarted,
+}
+
+/// How many equal paths a route may use, and which count as equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Multipath {
+    /// At most this many next hops; 1 turns multipath off.
+    pub limit: usize,
+    /// What two AS paths of one length must share to be equal.
+    pub as_path: AsPathEquality,
+}
+
+impl Default for Multipath {
+    fn default() -> Multipath {
+        Multipath { limit: 16, as_path: AsPathEquality::NeighborAs }
+    }
+}
+
+/// What two AS paths of one length must share to be equal for multipath.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AsPathEquality {
+    /// The neighbouring AS.
+    #[default]
+    NeighborAs,
+    /// The length only.
+    Relaxed,
+}
+
+/// Timers and limits of sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timers {
+    /// ConnectRetryTime (RFC 4271 §8): from one dial to the next.
+    pub connect_retry: Duration,
+    /// First IdleHoldTime after a session ended by an error; doubles up to [`Timers::idle_hold_max`].
+    pub idle_hold: Duration,
+    /// Longest IdleHoldTime.
+    pub idle_hold_max: Duration,
+    /// Hold time until the OPEN has come (RFC 4271 §8.2.2 suggests 4 minutes).
+    pub open_hold: Duration,
+    /// Shortest send hold time (RFC 9687): how long a peer may refuse to read.
+    pub send_hold: Duration,
+    /// Rest after too many prefixes.
+    pub max_prefix_restart: Duration,
+    /// How many octets may wait unsent for one peer before it is served apart from the others.
+    pub outstanding: usize,
+}
+
+impl Default for Timers {
+    fn default() -> Timers {
+        Timers {
+            connect_retry: Duration::from_secs(5),
+            idle_hold: Duration::from_secs(1),
+            idle_hold_max: Duration::from_secs(30),
+            open_hold: Duration::from_secs(240),
+            send_hold: Duration::from_secs(480),
+            max_prefix_restart: Duration::from_secs(60),
+            outstanding: 1 << 20,
+        }
+    }
+}
+
+/// A password. Prints as `***`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes charge of a password.
+    pub fn new(password: impl Into<String>) -> Secret {
+        Secret(password.into())
+    }
+    /// The password itself: for the socket option, and for nothing else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_never_prints() {
+        let mut peer = PeerConfig::new("tor", Asn::CALICO_DEFAULT);
+        peer.password = Some(Secret::new("hunter2"));
+        assert!(!format!("{peer:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_peer_on_port_179_is_written_as_its_address() {
+        let mut key = PeerKey::new(IpAddr::from([10, 0, 0, 1]));
+        assert_eq!(key.to_string(), "10.0.0.1");
+        key.port = 1790;
+        assert_eq!(key.to_string(), "10.0.0.1:1790");
+    }
+}
