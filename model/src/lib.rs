@@ -7,6 +7,7 @@ pub mod asn;
 pub mod family;
 pub mod identity;
 pub mod kernel;
+pub mod pod_link;
 pub mod prefix;
 pub mod time;
 

@@ -88,6 +88,9 @@ pub struct Detach {
     /// Which interface.
     #[serde(flatten)]
     pub attachment: Attachment,
+    /// `K8S_POD_NAMESPACE` and `K8S_POD_NAME`: finds the link of a lease recovered from the kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<PodRef>,
     /// `name` of the network configuration.
     #[serde(default)]
     pub network: String,
