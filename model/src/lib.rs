@@ -7,8 +7,10 @@ pub mod asn;
 pub mod family;
 pub mod identity;
 pub mod kernel;
+pub mod object;
 pub mod pod_link;
 pub mod prefix;
+pub mod selector;
 pub mod time;
 
 pub use asn::Asn;

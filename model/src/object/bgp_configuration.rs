@@ -1,0 +1,241 @@
+//! `projectcalico.org/v3` BGPConfiguration.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+use super::parse::{Invalid, Warnings};
+use super::secret::PasswordSource;
+use super::{GoDuration, Meta, SecretKeyRef};
+use crate::{Asn, Prefix};
+
+/// BGP settings of the cluster (`default`) or of one node (`node.<name>`).
+/// Calico `api/pkg/apis/projectcalico/v3/bgpconfig.go`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BgpConfiguration {
+    /// `metadata`.
+    pub meta: Meta,
+    /// `nodeToNodeMeshEnabled`; on where no object says otherwise.
+    pub node_to_node_mesh_enabled: Option<bool>,
+    /// `asNumber`; 64512 where no object says otherwise.
+    pub as_number: Option<Asn>,
+    /// `listenPort`; 179 where no object says otherwise.
+    pub listen_port: Option<u16>,
+    /// `nodeMeshPassword`.
+    pub node_mesh_password: Option<SecretKeyRef>,
+    /// `nodeMeshMaxRestartTime`; 120 s where no object says otherwise.
+    pub node_mesh_max_restart_time: Option<GoDuration>,
+    /// `bindMode`.
+    pub bind_mode: BindMode,
+    /// `communities`: names for values.
+    pub communities: Vec<NamedCommunity>,
+    /// `prefixAdvertisements`: communities that go with what is advertised inside a prefix.
+    pub prefix_advertisements: Vec<PrefixAdvertisement>,
+}
+
+/// Where the speaker listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum BindMode {
+    /// On all addresses.
+    #[default]
+    #[serde(alias = "")]
+    None,
+    /// On the node's own addresses only.
+    NodeIP,
+}
+
+/// A name for a community.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedCommunity {
+    /// The name.
+    pub name: String,
+    /// The value.
+    pub value: Community,
+}
+
+/// Communities for what is advertised inside a prefix.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrefixAdvertisement {
+    /// The prefix.
+    pub cidr: Prefix,
+    /// The communities, names resolved.
+    pub communities: Vec<Community>,
+}
+
+/// A standard (RFC 1997, `aa:nn`) or large (RFC 8092, `aa:nn:mm`) community.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Community {
+    /// `aa:nn`, 16 bits each.
+    Standard(u16, u16),
+    /// `aa:nn:mm`, 32 bits each.
+    Large(u32, u32, u32),
+}
+
+impl FromStr for Community {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Community, String> {
+        let bad = || format!("{text:?} is not a community (aa:nn or aa:nn:mm)");
+        let parts: Vec<&str> = text.split(':').collect();
+        match parts.as_slice() {
+            [a, b] => Ok(Community::Standard(a.parse().map_err(|_| bad())?, b.parse().map_err(|_| bad())?)),
+            [a, b, c] => {
+                let number = |t: &str| t.parse().map_err(|_| bad());
+                Ok(Community::Large(number(a)?, number(b)?, number(c)?))
+            }
+            _ => Err(bad()),
+        }
+    }
+}
+impl fmt::Display for Community {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Community::Standard(a, b) => write!(f, "{a}:{b}"),
+            Community::Large(a, b, c) => write!(f, "{a}:{b}:{c}"),
+        }
+    }
+}
+impl Serialize for Community {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for Community {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Community, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BgpConfigurationWire {
+    #[serde(rename = "apiVersion")]
+    _api_version: serde::de::IgnoredAny,
+    #[serde(rename = "kind")]
+    _kind: serde::de::IgnoredAny,
+    metadata: Meta,
+    #[serde(default)]
+    spec: BgpConfigurationSpec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BgpConfigurationSpec {
+    log_severity_screen: Option<String>,
+    node_to_node_mesh_enabled: Option<bool>,
+    as_number: Option<Asn>,
+    listen_port: Option<u16>,
+    node_mesh_password: Option<PasswordSource>,
+    node_mesh_max_restart_time: Option<GoDuration>,
+    #[serde(default)]
+    bind_mode: BindMode,
+    #[serde(default)]
+    communities: Vec<NamedCommunity>,
+    #[serde(default)]
+    prefix_advertisements: Vec<PrefixAdvertisementWire>,
+    ignored_interfaces: Option<serde::de::IgnoredAny>,
+    program_cluster_routes: Option<String>,
+    #[serde(rename = "serviceClusterIPs")]
+    service_cluster_ips: Option<Vec<ServiceBlock>>,
+    #[serde(rename = "serviceExternalIPs")]
+    service_external_ips: Option<Vec<ServiceBlock>>,
+    #[serde(rename = "serviceLoadBalancerIPs")]
+    service_load_balancer_ips: Option<Vec<ServiceBlock>>,
+    service_load_balancer_aggregation: Option<String>,
+    #[serde(rename = "localWorkloadPeeringIPV4")]
+    local_workload_peering_ipv4: Option<String>,
+    #[serde(rename = "localWorkloadPeeringIPV6")]
+    local_workload_peering_ipv6: Option<String>,
+    #[serde(rename = "ipv4NormalRoutePriority")]
+    ipv4_normal_route_priority: Option<u32>,
+    #[serde(rename = "ipv6NormalRoutePriority")]
+    ipv6_normal_route_priority: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrefixAdvertisementWire {
+    cidr: Prefix,
+    #[serde(default)]
+    communities: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ServiceBlock {
+    #[serde(rename = "cidr")]
+    _cidr: Prefix,
+}
+
+impl BgpConfigurationWire {
+    pub(super) fn check(self, warnings: &mut Warnings) -> Result<BgpConfiguration, Invalid> {
+        let spec = self.spec;
+        let name = &self.metadata.name;
+        if name != "default" && name.strip_prefix("node.").is_none_or(str::is_empty) {
+            return Err(Invalid::field("metadata.name", format!("must be default or node.<name>, not {name:?}")));
+        }
+        if spec.listen_port == Some(0) {
+            return Err(Invalid::field("spec.listenPort", "must be 1 to 65535"));
+        }
+        if let Some(time) = spec.node_mesh_max_restart_time
+            && time.0.as_secs() > 4095
+        {
+            return Err(Invalid::field("spec.nodeMeshMaxRestartTime", "must be at most 4095s (RFC 4724 §3)"));
+        }
+        let not_yet = [
+            ("serviceClusterIPs", spec.service_cluster_ips.is_some(), "service addresses are not advertised yet"),
+            ("serviceExternalIPs", spec.service_external_ips.is_some(), "service addresses are not advertised yet"),
+            (
+                "serviceLoadBalancerIPs",
+                spec.service_load_balancer_ips.is_some(),
+                "service addresses are not advertised yet",
+            ),
+            ("serviceLoadBalancerAggregation", spec.service_load_balancer_aggregation.is_some(), "has no effect yet"),
+            ("localWorkloadPeeringIPV4", spec.local_workload_peering_ipv4.is_some(), "has no effect yet"),
+            ("localWorkloadPeeringIPV6", spec.local_workload_peering_ipv6.is_some(), "has no effect yet"),
+            ("ipv4NormalRoutePriority", spec.ipv4_normal_route_priority.is_some(), "has no effect: the metric is 1024"),
+            ("ipv6NormalRoutePriority", spec.ipv6_normal_route_priority.is_some(), "has no effect: the metric is 1024"),
+            (
+                "ignoredInterfaces",
+                spec.ignored_interfaces.is_some(),
+                "has no effect: margay exports no interface routes",
+            ),
+            (
+                "programClusterRoutes",
+                spec.program_cluster_routes.is_some(),
+                "has no effect: one agent programs all routes",
+            ),
+            ("logSeverityScreen", spec.log_severity_screen.is_some(), "has no effect: see MARGAY_LOG"),
+        ];
+        for (field, _, effect) in not_yet.iter().filter(|(_, given, _)| *given) {
+            warnings.add(format!("spec.{field}"), *effect);
+        }
+        let mut prefix_advertisements = Vec::new();
+        for (i, wire) in spec.prefix_advertisements.into_iter().enumerate() {
+            let mut communities = Vec::new();
+            for text in &wire.communities {
+                let named = spec.communities.iter().find(|c| c.name == *text).map(|c| c.value);
+                let value = match named {
+                    Some(value) => value,
+                    None => text.parse().map_err(|problem: String| {
+                        let field = format!("spec.prefixAdvertisements[{i}].communities");
+                        Invalid::field(field, format!("{problem}, nor a name under spec.communities"))
+                    })?,
+                };
+                communities.push(value);
+            }
+            prefix_advertisements.push(PrefixAdvertisement { cidr: wire.cidr, communities });
+        }
+        Ok(BgpConfiguration {
+            meta: self.metadata,
+            node_to_node_mesh_enabled: spec.node_to_node_mesh_enabled,
+            as_number: spec.as_number,
+            listen_port: spec.listen_port,
+            node_mesh_password: spec.node_mesh_password.map(|p| p.secret_key_ref),
+            node_mesh_max_restart_time: spec.node_mesh_max_restart_time,
+            bind_mode: spec.bind_mode,
+            communities: spec.communities,
+            prefix_advertisements,
+        })
+    }
+}

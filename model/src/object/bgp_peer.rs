@@ -1,0 +1,262 @@
+//! `projectcalico.org/v3` BGPPeer.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::parse::{Invalid, Warnings};
+use super::secret::PasswordSource;
+use super::{GoDuration, Meta, SecretKeyRef};
+use crate::selector::Selector;
+use crate::{Asn, NodeName};
+
+/// Whom to peer with, and from which nodes. Calico `api/pkg/apis/projectcalico/v3/bgppeer.go`;
+/// `holdTime`, `passive` and `maxPrefixes` are margay's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BgpPeer {
+    /// `metadata`.
+    pub meta: Meta,
+    /// `node`: from this node only.
+    pub node: Option<NodeName>,
+    /// `nodeSelector`: from these nodes. With neither, from all.
+    pub node_selector: Option<Selector>,
+    /// `peerIP`: a router…
+    pub peer_ip: Option<PeerAddress>,
+    /// `peerSelector`: …or other nodes.
+    pub peer_selector: Option<Selector>,
+    /// `asNumber` of the peer; of nodes, where absent, their own.
+    pub as_number: Option<Asn>,
+    /// `password`: TCP-MD5 (RFC 2385).
+    pub password: Option<SecretKeyRef>,
+    /// `sourceAddress`.
+    pub source_address: SourceAddress,
+    /// `keepOriginalNextHop` and `nextHopMode`, the latter winning.
+    pub next_hop_mode: NextHopMode,
+    /// `maxRestartTime`; 120 s by default.
+    pub max_restart_time: Option<GoDuration>,
+    /// `keepaliveTime`; a third of the hold time by default.
+    pub keepalive_time: Option<GoDuration>,
+    /// `holdTime`; 90 s by default. Margay's own.
+    pub hold_time: Option<GoDuration>,
+    /// `passive`: wait for the peer to connect. Margay's own.
+    pub passive: bool,
+    /// `maxPrefixes`: the session ends above so many received prefixes. Margay's own.
+    pub max_prefixes: Option<u32>,
+    /// `ttlSecurity` in hops (RFC 5082).
+    pub ttl_security: Option<u8>,
+    /// `reversePeering`.
+    pub reverse_peering: ReversePeering,
+}
+
+/// `peerIP`: `address`, `address:port` or `[address]:port`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerAddress {
+    /// The address.
+    pub address: IpAddr,
+    /// The port, where one is given.
+    pub port: Option<u16>,
+}
+
+/// `sourceAddress`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum SourceAddress {
+    /// The node's address.
+    #[default]
+    #[serde(alias = "")]
+    UseNodeIP,
+    /// What the kernel chooses.
+    None,
+}
+
+/// `nextHopMode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum NextHopMode {
+    /// Self to external peers, unchanged to internal ones.
+    #[default]
+    #[serde(alias = "")]
+    Auto,
+    /// The session's own address.
+    #[serde(rename = "Self")]
+    Own,
+    /// As received.
+    Keep,
+}
+
+/// `reversePeering`: whether nodes chosen by `peerSelector` peer back on their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum ReversePeering {
+    /// They do.
+    #[default]
+    #[serde(alias = "")]
+    Auto,
+    /// Another BGPPeer says so.
+    Manual,
+}
+
+impl FromStr for PeerAddress {
+    type Err = String;
+    fn from_str(text: &str) -> Result<PeerAddress, String> {
+        let bad = || format!("{text:?} is not an address, address:port or [address]:port");
+        if let Ok(address) = text.parse::<IpAddr>() {
+            return Ok(PeerAddress { address, port: None });
+        }
+        let (address, port) = text.rsplit_once(':').ok_or_else(bad)?;
+        let bracketed = address.strip_prefix('[').and_then(|a| a.strip_suffix(']'));
+        let address: IpAddr = bracketed.unwrap_or(address).parse().map_err(|_| bad())?;
+        if address.is_ipv6() && bracketed.is_none() {
+            return Err(bad());
+        }
+        let port: u16 = port.parse().ok().filter(|p| *p != 0).ok_or_else(bad)?;
+        Ok(PeerAddress { address, port: Some(port) })
+    }
+}
+impl fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.port, self.address) {
+            (None, address) => write!(f, "{address}"),
+            (Some(port), address) => write!(f, "{}", std::net::SocketAddr::new(address, port)),
+        }
+    }
+}
+impl Serialize for PeerAddress {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for PeerAddress {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<PeerAddress, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BgpPeerWire {
+    #[serde(rename = "apiVersion")]
+    _api_version: serde::de::IgnoredAny,
+    #[serde(rename = "kind")]
+    _kind: serde::de::IgnoredAny,
+    metadata: Meta,
+    #[serde(default)]
+    spec: BgpPeerSpec,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BgpPeerSpec {
+    node: Option<String>,
+    node_selector: Option<String>,
+    #[serde(rename = "peerIP")]
+    peer_ip: Option<String>,
+    peer_selector: Option<String>,
+    as_number: Option<Asn>,
+    password: Option<PasswordSource>,
+    #[serde(default)]
+    source_address: SourceAddress,
+    keep_original_next_hop: Option<bool>,
+    next_hop_mode: Option<NextHopMode>,
+    max_restart_time: Option<GoDuration>,
+    keepalive_time: Option<GoDuration>,
+    hold_time: Option<GoDuration>,
+    #[serde(default)]
+    passive: bool,
+    max_prefixes: Option<u32>,
+    ttl_security: Option<u8>,
+    #[serde(default)]
+    reverse_peering: ReversePeering,
+    #[serde(rename = "localASNumber")]
+    local_as_number: Option<Asn>,
+    #[serde(rename = "numAllowedLocalASNumbers")]
+    num_allowed_local_as_numbers: Option<i32>,
+    reachable_by: Option<String>,
+    filters: Option<Vec<String>>,
+    local_workload_selector: Option<String>,
+}
+
+impl BgpPeerWire {
+    pub(super) fn check(self, _warnings: &mut Warnings) -> Result<BgpPeer, Invalid> {
+        let spec = self.spec;
+        // To ignore one of these would change what is sent or believed: better no change than a wrong one.
+        let unsupported = [
+            ("localASNumber", spec.local_as_number.is_some()),
+            ("numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers.is_some_and(|n| n != 0)),
+            ("reachableBy", spec.reachable_by.as_ref().is_some_and(|r| !r.is_empty())),
+            ("filters", spec.filters.as_ref().is_some_and(|f| !f.is_empty())),
+            ("localWorkloadSelector", spec.local_workload_selector.as_ref().is_some_and(|s| !s.is_empty())),
+        ];
+        if let Some((field, _)) = unsupported.iter().find(|(_, given)| *given) {
+            return Err(Invalid::field(
+                format!("spec.{field}"),
+                "is a field of Calico's that margay does not support yet",
+            ));
+        }
+        let node = non_empty(spec.node).map(|n| n.parse().map_err(|_| Invalid::field("spec.node", "is empty")));
+        let node = node.transpose()?;
+        let node_selector = selector("spec.nodeSelector", non_empty(spec.node_selector))?;
+        let peer_selector = selector("spec.peerSelector", non_empty(spec.peer_selector))?;
+        let peer_ip = non_empty(spec.peer_ip).map(|t| t.parse().map_err(|e: String| Invalid::field("spec.peerIP", e)));
+        let peer_ip: Option<PeerAddress> = peer_ip.transpose()?;
+        if node.is_some() && node_selector.is_some() {
+            return Err(Invalid::field("spec.nodeSelector", "excludes spec.node"));
+        }
+        match (&peer_ip, &peer_selector) {
+            (None, None) => return Err(Invalid::field("spec.peerIP", "is missing (or spec.peerSelector)")),
+            (Some(_), Some(_)) => return Err(Invalid::field("spec.peerSelector", "excludes spec.peerIP")),
+            (Some(_), None) if spec.as_number.is_none() => {
+                return Err(Invalid::field("spec.asNumber", "is missing: a peer by address needs its AS number"));
+            }
+            (None, Some(_)) if spec.as_number.is_some() => {
+                return Err(Invalid::field("spec.asNumber", "excludes spec.peerSelector: nodes have their own"));
+            }
+            _ => {}
+        }
+        if spec.max_restart_time.is_some_and(|t| t.0.as_secs() > 4095) {
+            return Err(Invalid::field("spec.maxRestartTime", "must be at most 4095s (RFC 4724 §3)"));
+        }
+        let hold = spec.hold_time.map(|t| t.0.as_secs());
+        if hold.is_some_and(|s| (s != 0 && s < 3) || s > 65535) {
+            return Err(Invalid::field("spec.holdTime", "must be 0s, or 3s to 65535s (RFC 4271 §4.2)"));
+        }
+        if let Some(keepalive) = spec.keepalive_time
+            && (keepalive.0.as_secs() == 0 || keepalive.0.as_secs() > hold.unwrap_or(90).max(3))
+        {
+            return Err(Invalid::field("spec.keepaliveTime", "must be at least 1s and at most the hold time"));
+        }
+        if spec.ttl_security == Some(0) {
+            return Err(Invalid::field("spec.ttlSecurity", "must be 1 to 255 hops"));
+        }
+        if spec.max_prefixes == Some(0) {
+            return Err(Invalid::field("spec.maxPrefixes", "must be at least 1"));
+        }
+        let kept = if spec.keep_original_next_hop == Some(true) { NextHopMode::Keep } else { NextHopMode::Auto };
+        Ok(BgpPeer {
+            meta: self.metadata,
+            node,
+            node_selector,
+            peer_ip,
+            peer_selector,
+            as_number: spec.as_number,
+            password: spec.password.map(|p| p.secret_key_ref),
+            source_address: spec.source_address,
+            next_hop_mode: spec.next_hop_mode.unwrap_or(kept),
+            max_restart_time: spec.max_restart_time,
+            keepalive_time: spec.keepalive_time,
+            hold_time: spec.hold_time,
+            passive: spec.passive,
+            max_prefixes: spec.max_prefixes,
+            ttl_security: spec.ttl_security,
+            reverse_peering: spec.reverse_peering,
+        })
+    }
+}
+
+fn non_empty(text: Option<String>) -> Option<String> {
+    text.filter(|t| !t.is_empty())
+}
+
+fn selector(field: &str, text: Option<String>) -> Result<Option<Selector>, Invalid> {
+    text.map(|t| t.parse().map_err(|e: crate::selector::SelectorError| Invalid::field(field, e.to_string())))
+        .transpose()
+}

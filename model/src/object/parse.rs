@@ -1,0 +1,341 @@
+//! From YAML text to objects, with errors that name file, object and field.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::*;
+
+/// The largest file in octets that is read.
+pub const TEXT_LIMIT: usize = 4 << 20;
+/// The most documents in a file.
+const DOCUMENT_LIMIT: usize = 10_000;
+
+/// What was found in one text.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Parsed {
+    /// What each document holds, in order.
+    pub documents: Vec<Document>,
+}
+
+/// One document of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Document {
+    /// An object that can be used, and what is odd about it.
+    Object(Box<Object>, Vec<Warning>),
+    /// Something that can't; where its kind and name could be read, the object's last good version stays in force.
+    Bad(Option<ObjectKey>, ObjectError),
+}
+
+/// Why an object can't be used. Prints as `FILE: KIND/NAME: FIELD: MESSAGE`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error)]
+pub struct ObjectError {
+    /// The file.
+    pub file: String,
+    /// `Kind/name`; empty where not even that could be read.
+    pub object: String,
+    /// Path of the field, such as `spec.asNumber`; empty where the whole is meant.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// A field that is read but has no effect, or not the one expected. Prints as an error does.
+pub type Warning = ObjectError;
+
+impl fmt::Display for ObjectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for part in [&self.file, &self.object, &self.field] {
+            if !part.is_empty() {
+                write!(f, "{part}: ")?;
+            }
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// A field and what is wrong with it.
+pub(super) struct Invalid {
+    field: String,
+    message: String,
+}
+impl Invalid {
+    pub(super) fn field(field: impl Into<String>, message: impl Into<String>) -> Invalid {
+        Invalid { field: field.into(), message: message.into() }
+    }
+}
+impl From<(String, String)> for Invalid {
+    fn from((field, message): (String, String)) -> Invalid {
+        Invalid { field, message }
+    }
+}
+
+/// Fields and what is odd about them.
+#[derive(Default)]
+pub(super) struct Warnings(Vec<(String, String)>);
+impl Warnings {
+    pub(super) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
+        self.0.push((field.into(), message.into()));
+    }
+}
+
+/// Reads all documents of a file's text. `file` names it in errors. Empty documents are passed over; `List`s are unfolded.
+pub fn parse(file: &str, text: &str) -> Parsed {
+    let whole = |message: String| {
+        let error = ObjectError { file: file.to_string(), object: String::new(), field: String::new(), message };
+        Parsed { documents: vec![Document::Bad(None, error)] }
+    };
+    if text.len() > TEXT_LIMIT {
+        return whole(format!("is larger than {} MiB", TEXT_LIMIT >> 20));
+    }
+    // A node may be called `n` or `no`: only true and false are booleans (YAML 1.2).
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let values: Vec<Value> = match serde_saphyr::from_multiple_with_options(text, options) {
+        Ok(values) => values,
+        Err(error) => return whole(format!("is not YAML: {}", first_line(&error.to_string()))),
+    };
+    let mut documents = Vec::new();
+    for value in values {
+        let items = match value {
+            Value::Null => vec![],
+            Value::Object(mut map) if map.get("kind").and_then(Value::as_str) == Some("List") => {
+                match map.remove("items") {
+                    Some(Value::Array(items)) => items,
+                    _ => vec![],
+                }
+            }
+            other => vec![other],
+        };
+        for item in items {
+            if documents.len() == DOCUMENT_LIMIT {
+                return whole(format!("holds more than {DOCUMENT_LIMIT} objects"));
+            }
+            documents.push(document(file, item));
+        }
+    }
+    Parsed { documents }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().find(|l| !l.trim().is_empty()).unwrap_or("unreadable").trim()
+}
+
+fn document(file: &str, value: Value) -> Document {
+    let text = |path: &[&str]| {
+        let found = path.iter().try_fold(&value, |v, key| v.get(key));
+        found.and_then(Value::as_str).unwrap_or("").to_string()
+    };
+    let (api_version, kind_name) = (text(&["apiVersion"]), text(&["kind"]));
+    let (namespace, name) = (text(&["metadata", "namespace"]), text(&["metadata", "name"]));
+    let bad = |key: Option<ObjectKey>, invalid: Invalid| {
+        let object = match &key {
+            Some(key) => key.to_string(),
+            None if kind_name.is_empty() && name.is_empty() => String::new(),
+            None => format!("{kind_name}/{name}"),
+        };
+        let Invalid { field, message } = invalid;
+        Document::Bad(key, ObjectError { file: file.to_string(), object, field, message })
+    };
+    let kind = match Kind::ALL.iter().find(|(_, _, k)| *k == kind_name) {
+        Some((kind, version, _)) if *version == api_version => *kind,
+        Some((_, version, _)) => {
+            return bad(None, Invalid::field("apiVersion", format!("must be {version}, not {api_version:?}")));
+        }
+        None if kind_name.is_empty() => return bad(None, Invalid::field("kind", "is missing")),
+        None => return bad(None, Invalid::field("kind", format!("{kind_name} is not a kind that margay reads"))),
+    };
+    if name.is_empty() {
+        return bad(None, Invalid::field("metadata.name", "is missing"));
+    }
+    let namespace = match kind {
+        Kind::Pod | Kind::Secret if namespace.is_empty() => Some("default".to_string()),
+        Kind::Pod | Kind::Secret => Some(namespace),
+        _ => None,
+    };
+    let key = ObjectKey { kind, namespace, name: name.clone() };
+    let mut warnings = Warnings::default();
+    match read(kind, value, &mut warnings) {
+        Err(invalid) => bad(Some(key), invalid),
+        Ok(object) => {
+            let named = |(field, message)| Warning { file: file.to_string(), object: key.to_string(), field, message };
+            Document::Object(Box::new(object), warnings.0.into_iter().map(named).collect())
+        }
+    }
+}
+
+fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Invalid> {
+    Ok(match kind {
+        Kind::Node => Object::Node(Node::try_from(typed::<node::NodeWire>(value)?)?),
+        Kind::Pod => Object::Pod(typed::<pod::PodWire>(value)?.into()),
+        Kind::Namespace => Object::Namespace(typed::<pod::NamespaceWire>(value)?.into()),
+        Kind::Secret => Object::Secret(Secret::try_from(typed::<secret::SecretWire>(value)?)?),
+        Kind::BgpConfiguration => {
+            Object::BgpConfiguration(typed::<bgp_configuration::BgpConfigurationWire>(value)?.check(warnings)?)
+        }
+        Kind::BgpPeer => Object::BgpPeer(typed::<bgp_peer::BgpPeerWire>(value)?.check(warnings)?),
+        Kind::IpPool => Object::IpPool(typed::<ip_pool::IpPoolWire>(value)?.check(warnings)?),
+    })
+}
+
+/// Types a value; an error carries the path of the field it is about.
+fn typed<'de, T: Deserialize<'de>>(value: Value) -> Result<T, Invalid> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let message = error.into_inner().to_string();
+        let field = if path == "." { String::new() } else { path };
+        Invalid { field, message }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only_error(text: &str) -> String {
+        match parse("f.yaml", text).documents.pop() {
+            Some(Document::Bad(_, error)) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+    fn only_object(text: &str) -> Object {
+        match parse("f.yaml", text).documents.pop() {
+            Some(Document::Object(object, _)) => *object,
+            other => panic!("{other:?}"),
+        }
+    }
+    fn peer(spec: &str) -> String {
+        format!("apiVersion: projectcalico.org/v3\nkind: BGPPeer\nmetadata: {{name: rack1}}\nspec: {spec}")
+    }
+    fn pool(spec: &str) -> String {
+        format!("apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {{name: p}}\nspec: {spec}")
+    }
+
+    #[test]
+    fn a_field_that_is_not_understood_is_an_error_that_names_file_object_and_field() {
+        let error = only_error(&peer("{peerIP: 10.0.0.1, asNumber: 65000, colour: red}"));
+        assert!(error.starts_with("f.yaml: BGPPeer/rack1: spec.colour: unknown field `colour`"), "{error}");
+        let error = only_error(&peer("{peerIP: 10.0.0.1, asNumber: x}"));
+        assert_eq!(error, "f.yaml: BGPPeer/rack1: spec.asNumber: \"x\" is not an AS number (1 to 4294967295, or x.y)");
+        let error = only_error(&peer("{peerIP: 10.0.0.300, asNumber: 65000}"));
+        assert!(error.starts_with("f.yaml: BGPPeer/rack1: spec.peerIP: \"10.0.0.300\" is not an address"), "{error}");
+        let error = only_error(&pool("{cidr: 10.1.2.3/16}"));
+        assert_eq!(error, "f.yaml: IPPool/p: spec.cidr: 10.1.2.3/16 has host bits set: did you mean 10.1.0.0/16?");
+        let error = only_error(&peer("{peerIP: 10.0.0.1, asNumber: 1, nodeSelector: 'rack ='}"));
+        assert!(error.starts_with("f.yaml: BGPPeer/rack1: spec.nodeSelector: selector \"rack =\""), "{error}");
+    }
+
+    #[test]
+    fn fields_that_exclude_each_other_are_named() {
+        for (spec, field) in [
+            ("{}", "spec.peerIP"),
+            ("{peerIP: 10.0.0.1}", "spec.asNumber"),
+            ("{peerSelector: all(), asNumber: 1}", "spec.asNumber"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, peerSelector: all()}", "spec.peerSelector"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, node: a, nodeSelector: all()}", "spec.nodeSelector"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, holdTime: 2s}", "spec.holdTime"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, ttlSecurity: 0}", "spec.ttlSecurity"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, filters: [a]}", "spec.filters"),
+        ] {
+            let error = only_error(&peer(spec));
+            assert!(error.starts_with(&format!("f.yaml: BGPPeer/rack1: {field}: ")), "{spec}: {error}");
+        }
+        assert!(only_error(&pool("{cidr: 'fd00::/48', ipipMode: Always}")).contains("spec.ipipMode"));
+        assert!(only_error(&pool("{cidr: 10.0.0.0/16, vxlanMode: Always}")).contains("spec.vxlanMode"));
+        assert!(only_error(&pool("{cidr: 10.0.0.0/16, blockSize: 19}")).contains("spec.blockSize"));
+        assert!(only_error(&pool("{cidr: 169.254.0.0/17}")).contains("spec.cidr"));
+    }
+
+    #[test]
+    fn what_is_not_an_object_says_where_it_fails() {
+        assert!(only_error("a: [").starts_with("f.yaml: is not YAML: "), "{}", only_error("a: ["));
+        assert_eq!(only_error("a: 1"), "f.yaml: kind: is missing");
+        assert_eq!(
+            only_error("kind: Deployment\nmetadata: {name: d}"),
+            "f.yaml: Deployment/d: kind: Deployment is not a kind that margay reads"
+        );
+        assert!(only_error("apiVersion: crd.x/v1\nkind: IPPool").contains("apiVersion: must be projectcalico.org/v3"));
+        assert_eq!(only_error("apiVersion: v1\nkind: Node"), "f.yaml: Node/: metadata.name: is missing");
+    }
+
+    #[test]
+    fn one_bad_document_leaves_the_others_of_its_file_alone() {
+        let text = format!("{}\n---\n{}\n---\n", pool("{cidr: 10.0.0.0/33}"), pool("{cidr: 10.0.0.0/16}"));
+        let documents = parse("f.yaml", &text).documents;
+        assert!(matches!(documents.as_slice(), [Document::Bad(Some(_), _), Document::Object(..)]), "{documents:?}");
+    }
+
+    #[test]
+    fn a_node_is_read_as_a_cluster_holds_it() {
+        let text = r#"
+apiVersion: v1
+kind: Node
+metadata:
+  name: n1
+  creationTimestamp: "2026-01-01T00:00:00Z"
+  labels: {rack: r1}
+  annotations:
+    projectcalico.org/IPv4Address: 10.0.0.1/24
+    projectcalico.org/ASNumber: "64999"
+    projectcalico.org/RouteReflectorClusterID: 244.0.0.1
+spec:
+  podCIDR: 10.244.0.0/24
+  podCIDRs: [10.244.0.0/24, "fd00:10:244::/64"]
+  taints: []
+status:
+  addresses: [{type: InternalIP, address: 192.0.2.9}, {type: InternalIP, address: "2001:db8::9"}]
+  images: []
+"#;
+        let Object::Node(node) = only_object(text) else { panic!() };
+        assert_eq!(node.ipv4().map(|a| a.to_string()).as_deref(), Some("10.0.0.1"));
+        assert_eq!(node.ipv4.map(|a| a.subnet.to_string()).as_deref(), Some("10.0.0.0/24"));
+        assert_eq!(node.ipv6().map(|a| a.to_string()).as_deref(), Some("2001:db8::9"));
+        assert_eq!(node.asn.map(|a| a.value()), Some(64999));
+        assert_eq!(node.pod_cidrs.len(), 2);
+        let error = only_error(
+            "apiVersion: v1\nkind: Node\nmetadata: {name: n, annotations: {projectcalico.org/IPv4Address: '::1'}}",
+        );
+        assert!(error.starts_with("f.yaml: Node/n: metadata.annotations[projectcalico.org/IPv4Address]: "), "{error}");
+    }
+
+    #[test]
+    fn defaults_are_calicos() {
+        let Object::IpPool(p) = only_object(&pool("{cidr: 10.244.0.0/16}")) else { panic!() };
+        assert_eq!((p.block_size, p.ipip_mode, p.nat_outgoing, p.disabled), (26, EncapMode::Never, false, false));
+        assert!(p.node_selector.is_all() && p.serves_workloads());
+        let Object::IpPool(p) = only_object(&pool("{cidr: 'fd00::/48', ipipMode: '', nodeSelector: ''}")) else {
+            panic!()
+        };
+        assert_eq!(p.block_size, 122);
+        let Object::BgpPeer(p) =
+            only_object(&peer("{peerIP: '[fd00::1]:1790', asNumber: '1.1', keepOriginalNextHop: true}"))
+        else {
+            panic!()
+        };
+        assert_eq!(p.peer_ip.map(|a| a.to_string()).as_deref(), Some("[fd00::1]:1790"));
+        assert_eq!((p.next_hop_mode, p.source_address), (NextHopMode::Keep, SourceAddress::UseNodeIP));
+    }
+
+    #[test]
+    fn names_of_communities_are_resolved() {
+        let text = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {serviceClusterIPs: [{cidr: 10.96.0.0/12}], \
+            communities: [{name: blue, value: '65000:1'}], prefixAdvertisements: [{cidr: 10.0.0.0/8, communities: [blue, '1:2:3']}]}";
+        let documents = parse("f.yaml", text).documents;
+        let [Document::Object(Object::BgpConfiguration(c), warnings)] = documents.as_slice() else {
+            panic!("{documents:?}")
+        };
+        assert_eq!(c.prefix_advertisements[0].communities, [Community::Standard(65000, 1), Community::Large(1, 2, 3)]);
+        assert_eq!(warnings.len(), 1);
+        assert!(only_error(&text.replace("[blue,", "[green,")).contains("spec.prefixAdvertisements[0].communities"));
+    }
+
+    #[test]
+    fn an_alias_bomb_is_refused() {
+        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..12 {
+            let refs = vec![format!("*a{}", i - 1); 10].join(", ");
+            text += &format!("a{i}: &a{i} [{refs}]\n");
+        }
+        assert!(only_error(&text).starts_with("f.yaml: is not YAML: "));
+    }
+}

@@ -1,0 +1,360 @@
+//! Calico's selector language: which labels a selector chooses.
+//!
+//! `all()` · `global()` · `has(k)` · `k == 'v'` · `k != 'v'` · `k in {'a', 'b'}` · `k not in {'a'}` · `k contains 'v'` ·
+//! `k starts with 'v'` · `k ends with 'v'` · `!x` · `x && y` · `x || y` · `(x)`.
+//! An absent label is different from every value: `k != 'v'` and `k not in {'v'}` choose what has no `k`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Labels of an object: `metadata.labels`.
+pub type Labels = BTreeMap<String, String>;
+
+/// How deep parentheses and negations may nest: the text comes from outside.
+const DEPTH_LIMIT: usize = 32;
+/// The longest selector in octets.
+const LENGTH_LIMIT: usize = 16 * 1024;
+
+/// A parsed selector. Prints as it was written.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Selector {
+    text: String,
+    root: Node,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Node {
+    All,
+    Has(String),
+    Equals(String, String),
+    In(String, Vec<String>),
+    Contains(String, String),
+    StartsWith(String, String),
+    EndsWith(String, String),
+    Not(Box<Node>),
+    And(Vec<Node>),
+    Or(Vec<Node>),
+}
+
+/// Why a text is not a selector, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("selector {text:?}: {problem} at octet {at}")]
+pub struct SelectorError {
+    text: String,
+    at: usize,
+    problem: String,
+}
+
+impl Selector {
+    /// `all()`.
+    pub fn all() -> Selector {
+        Selector { text: "all()".into(), root: Node::All }
+    }
+
+    /// Whether an object with these labels is chosen.
+    pub fn chooses(&self, labels: &Labels) -> bool {
+        self.root.chooses(labels)
+    }
+
+    /// Whether it chooses everything by its form: empty, `all()` or `global()`.
+    pub fn is_all(&self) -> bool {
+        self.root == Node::All
+    }
+}
+
+impl Node {
+    fn chooses(&self, labels: &Labels) -> bool {
+        let holds = |key: &String, test: &dyn Fn(&str) -> bool| labels.get(key).is_some_and(|v| test(v));
+        match self {
+            Node::All => true,
+            Node::Has(k) => labels.contains_key(k),
+            Node::Equals(k, v) => holds(k, &|x| x == v),
+            Node::In(k, set) => holds(k, &|x| set.iter().any(|v| v == x)),
+            Node::Contains(k, v) => holds(k, &|x| x.contains(v.as_str())),
+            Node::StartsWith(k, v) => holds(k, &|x| x.starts_with(v.as_str())),
+            Node::EndsWith(k, v) => holds(k, &|x| x.ends_with(v.as_str())),
+            Node::Not(n) => !n.chooses(labels),
+            Node::And(all) => all.iter().all(|n| n.chooses(labels)),
+            Node::Or(any) => any.iter().any(|n| n.chooses(labels)),
+        }
+    }
+}
+
+impl FromStr for Selector {
+    type Err = SelectorError;
+    fn from_str(text: &str) -> Result<Selector, SelectorError> {
+        let mut parser = Parser { text, at: 0, depth: 0 };
+        if text.len() > LENGTH_LIMIT {
+            return Err(parser.error("longer than 16 KiB"));
+        }
+        parser.space();
+        if parser.rest().is_empty() {
+            return Ok(Selector { text: text.to_string(), root: Node::All });
+        }
+        let root = parser.or()?;
+        if !parser.rest().is_empty() {
+            return Err(parser.error("expected && or || or the end"));
+        }
+        Ok(Selector { text: text.to_string(), root })
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    at: usize,
+    depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    fn rest(&self) -> &'a str {
+        self.text.get(self.at..).unwrap_or("")
+    }
+    fn error(&self, problem: &str) -> SelectorError {
+        let text: String = self.text.chars().take(200).collect();
+        SelectorError { text, at: self.at, problem: problem.to_string() }
+    }
+    fn space(&mut self) {
+        self.at = self.text.len() - self.rest().trim_start().len();
+    }
+    /// Takes a token of punctuation, and the space behind it.
+    fn take(&mut self, token: &str) -> bool {
+        let found = self.rest().starts_with(token);
+        if found {
+            self.at += token.len();
+            self.space();
+        }
+        found
+    }
+    /// Takes a word: one that no label character follows.
+    fn word(&mut self, word: &str) -> bool {
+        let rest = self.rest();
+        let ends = rest.strip_prefix(word).is_some_and(|r| !r.starts_with(is_label_character));
+        ends && self.take(word)
+    }
+
+    fn or(&mut self) -> Result<Node, SelectorError> {
+        let mut nodes = vec![self.and()?];
+        while self.take("||") {
+            nodes.push(self.and()?);
+        }
+        Ok(single(nodes, Node::Or))
+    }
+    fn and(&mut self) -> Result<Node, SelectorError> {
+        let mut nodes = vec![self.operand()?];
+        while self.take("&&") {
+            nodes.push(self.operand()?);
+        }
+        Ok(single(nodes, Node::And))
+    }
+    fn operand(&mut self) -> Result<Node, SelectorError> {
+        self.depth += 1;
+        if self.depth > DEPTH_LIMIT {
+            return Err(self.error("nested too deep"));
+        }
+        let node = self.operand_inside()?;
+        self.depth -= 1;
+        Ok(node)
+    }
+    fn operand_inside(&mut self) -> Result<Node, SelectorError> {
+        if self.take("!") {
+            return Ok(Node::Not(Box::new(self.operand()?)));
+        }
+        if self.take("(") {
+            let inside = self.or()?;
+            return if self.take(")") { Ok(inside) } else { Err(self.error("expected )")) };
+        }
+        let key = self.key()?;
+        if self.take("(") {
+            return self.function(&key);
+        }
+        self.comparison(key)
+    }
+    fn function(&mut self, name: &str) -> Result<Node, SelectorError> {
+        let node = match name {
+            "all" | "global" => Node::All,
+            "has" => Node::Has(self.key()?),
+            _ => return Err(self.error("expected all(), global() or has(label)")),
+        };
+        if self.take(")") { Ok(node) } else { Err(self.error("expected )")) }
+    }
+    fn comparison(&mut self, key: String) -> Result<Node, SelectorError> {
+        if self.take("==") {
+            return Ok(Node::Equals(key, self.value()?));
+        }
+        if self.take("!=") {
+            return Ok(Node::Not(Box::new(Node::Equals(key, self.value()?))));
+        }
+        if self.word("contains") {
+            return Ok(Node::Contains(key, self.value()?));
+        }
+        if self.word("starts") {
+            return if self.word("with") {
+                Ok(Node::StartsWith(key, self.value()?))
+            } else {
+                Err(self.error("expected with"))
+            };
+        }
+        if self.word("ends") {
+            return if self.word("with") {
+                Ok(Node::EndsWith(key, self.value()?))
+            } else {
+                Err(self.error("expected with"))
+            };
+        }
+        if self.word("in") {
+            return Ok(Node::In(key, self.set()?));
+        }
+        if self.word("not") && self.word("in") {
+            return Ok(Node::Not(Box::new(Node::In(key, self.set()?))));
+        }
+        Err(self.error("expected ==, !=, in, not in, contains, starts with or ends with"))
+    }
+    fn key(&mut self) -> Result<String, SelectorError> {
+        let rest = self.rest();
+        let end = rest.find(|c| !is_label_character(c)).unwrap_or(rest.len());
+        let key = rest.get(..end).unwrap_or("");
+        if key.is_empty() {
+            return Err(self.error("expected a label or a function"));
+        }
+        self.at += end;
+        self.space();
+        Ok(key.to_string())
+    }
+    fn value(&mut self) -> Result<String, SelectorError> {
+        let mut characters = self.rest().chars();
+        let quote = match characters.next() {
+            Some(q @ ('\'' | '"')) => q,
+            _ => return Err(self.error("expected a value in quotes")),
+        };
+        let inside = characters.as_str();
+        let end = inside.find(quote).ok_or_else(|| self.error("the quote is not closed"))?;
+        let value = inside.get(..end).unwrap_or("").to_string();
+        self.at += end + 2;
+        self.space();
+        Ok(value)
+    }
+    fn set(&mut self) -> Result<Vec<String>, SelectorError> {
+        let mut values = Vec::new();
+        if !self.take("{") {
+            return Err(self.error("expected {"));
+        }
+        if self.take("}") {
+            return Ok(values);
+        }
+        loop {
+            values.push(self.value()?);
+            if self.take("}") {
+                return Ok(values);
+            }
+            if !self.take(",") {
+                return Err(self.error("expected , or }"));
+            }
+        }
+    }
+}
+
+fn single(mut nodes: Vec<Node>, join: fn(Vec<Node>) -> Node) -> Node {
+    match (nodes.len(), nodes.pop()) {
+        (1, Some(only)) => only,
+        (_, last) => {
+            nodes.extend(last);
+            join(nodes)
+        }
+    }
+}
+
+fn is_label_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/')
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+impl fmt::Debug for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.text)
+    }
+}
+impl Default for Selector {
+    fn default() -> Selector {
+        Selector::all()
+    }
+}
+impl Serialize for Selector {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.text)
+    }
+}
+impl<'de> Deserialize<'de> for Selector {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Selector, D::Error> {
+        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chooses(selector: &str, labels: &[(&str, &str)]) -> bool {
+        let labels = labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        selector.parse::<Selector>().unwrap().chooses(&labels)
+    }
+
+    #[test]
+    fn selectors_choose_as_calico_documents() {
+        let rack = [("rack", "r1"), ("kubernetes.io/hostname", "n1")];
+        for (selector, expected) in [
+            ("", true),
+            ("all()", true),
+            ("global()", true),
+            ("has(rack)", true),
+            ("!has(rack)", false),
+            ("rack == 'r1'", true),
+            ("rack == \"r1\"", true),
+            ("rack != 'r1'", false),
+            ("absent != 'x'", true),
+            ("absent == 'x'", false),
+            ("rack in {'r0', 'r1'}", true),
+            ("rack in {}", false),
+            ("rack not in {'r0'}", true),
+            ("absent not in {'r0'}", true),
+            ("rack contains '1'", true),
+            ("rack starts with 'r'", true),
+            ("rack ends with '2'", false),
+            ("kubernetes.io/hostname == 'n1' && rack == 'r2' || has(rack)", true),
+            ("kubernetes.io/hostname == 'n1' && (rack == 'r2' || has(x))", false),
+            ("!(rack == 'r2')&&!!has(rack)", true),
+        ] {
+            assert_eq!(chooses(selector, &rack), expected, "{selector}");
+        }
+    }
+
+    #[test]
+    fn a_bad_selector_says_what_was_expected_and_where() {
+        for (selector, problem) in [
+            ("rack = 'r1'", "expected ==, !=, in, not in, contains, starts with or ends with at octet 5"),
+            ("rack == r1", "expected a value in quotes at octet 8"),
+            ("rack == 'r1", "the quote is not closed at octet 8"),
+            ("all() rack", "expected && or || or the end at octet 6"),
+            ("some(rack)", "expected all(), global() or has(label)"),
+            ("(all()", "expected ) at octet 6"),
+        ] {
+            let error = selector.parse::<Selector>().unwrap_err().to_string();
+            assert!(error.contains(problem), "{selector}: {error}");
+        }
+        assert!("!".repeat(10_000).parse::<Selector>().is_err());
+        assert!("(".repeat(10_000).parse::<Selector>().is_err());
+    }
+
+    #[test]
+    fn a_selector_prints_as_written() {
+        let selector: Selector = "rack  ==  'r1'".parse().unwrap();
+        assert_eq!(selector.to_string(), "rack  ==  'r1'");
+        assert_eq!(serde_json::to_string(&selector).unwrap(), "\"rack  ==  'r1'\"");
+    }
+}
