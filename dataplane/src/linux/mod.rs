@@ -1,0 +1,7 @@
+//! The only place that touches the kernel: netlink, nftables, sysctls, network namespaces.
+//!
+//! Synchronous, without a runtime, so that the shim uses it as it is and the agent wraps it.
+
+pub mod attribute;
+pub mod netlink;
+pub mod socket;

@@ -1,0 +1,456 @@
+//! Many netlink requests in one system call, each with its own result; dumps that are of one moment.
+//!
+//! A [`Batch`] collects requests, [`Netlink::run`] sends them in chunks. The kernel works through a chunk before the
+//! send returns, stops at no failure, and answers each failed request and the chunk's last one. So silence is success,
+//! and the answers are told apart by sequence number, never counted.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use netlink_packet_core::{Emitable, NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST};
+pub use netlink_packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE};
+
+use super::attribute::{self, HEADER, Message, messages};
+use super::socket::{Protocol, RawSocket};
+
+/// `nlmsg_type` of the requests of rtnetlink (linux/rtnetlink.h).
+#[allow(missing_docs)]
+pub mod rtm {
+    pub const NEWLINK: u16 = 16;
+    pub const DELLINK: u16 = 17;
+    pub const GETLINK: u16 = 18;
+    pub const SETLINK: u16 = 19;
+    pub const NEWADDR: u16 = 20;
+    pub const DELADDR: u16 = 21;
+    pub const GETADDR: u16 = 22;
+    pub const NEWROUTE: u16 = 24;
+    pub const DELROUTE: u16 = 25;
+    pub const GETROUTE: u16 = 26;
+    pub const NEWNEIGH: u16 = 28;
+    pub const DELNEIGH: u16 = 29;
+    pub const GETNEIGH: u16 = 30;
+}
+
+/// How long the kernel may take for one chunk or one piece of a dump before the call fails.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Requests per send: few enough that all of them may fail and the answers still fit the socket's buffer.
+pub const CHUNK_REQUESTS: usize = 512;
+/// Octets per send: fits a send buffer of the default size too.
+const CHUNK_BYTES: usize = 128 << 10;
+const SOCKET_BUFFER: i32 = 8 << 20;
+/// Times a dump is begun anew because the table changed under it.
+const DUMP_TRIES: usize = 5;
+/// `NLM_F_ACK_TLVS`: attributes with the kernel's own words follow the errno.
+const ACK_TLVS: u16 = 0x200;
+/// `NLMSGERR_ATTR_MSG`.
+const ATTR_MESSAGE: u16 = 1;
+
+/// What the kernel said no to, in its words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// A positive `errno`.
+    pub errno: i32,
+    /// The extended acknowledgement's text, where the kernel gives one.
+    pub text: Option<String>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", io::Error::from_raw_os_error(self.errno))?;
+        self.text.as_ref().map_or(Ok(()), |text| write!(f, ": {text}"))
+    }
+}
+
+/// Why an exchange with the kernel failed as a whole.
+#[derive(Debug, thiserror::Error)]
+pub enum NetlinkError {
+    /// A system call failed.
+    #[error("netlink: cannot {doing}: {error}")]
+    Socket {
+        /// Which one, as a verb.
+        doing: &'static str,
+        /// Its error.
+        error: io::Error,
+    },
+    /// No answer in time: what was asked may or may not have been done.
+    #[error("netlink: the kernel did not answer in time")]
+    Timeout,
+    /// Answers were lost (ENOBUFS): what was asked may or may not have been done.
+    #[error("netlink: the kernel's answers overran the socket's buffer")]
+    Overrun,
+    /// The table kept changing while it was read.
+    #[error("netlink: the table changed during each of {DUMP_TRIES} dumps")]
+    Interrupted,
+    /// The one request of the call was refused.
+    #[error("{0}")]
+    Refused(Refusal),
+}
+
+impl NetlinkError {
+    /// The errno of a refusal.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            NetlinkError::Refused(refusal) => Some(refusal.errno),
+            NetlinkError::Socket { error, .. } => error.raw_os_error(),
+            _ => None,
+        }
+    }
+}
+
+/// Requests to be sent together, in order.
+#[derive(Debug, Default, Clone)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    /// Where each request begins.
+    offsets: Vec<usize>,
+}
+
+impl Batch {
+    /// An empty one.
+    pub fn new() -> Batch {
+        Batch::default()
+    }
+
+    /// Appends a request: an `rtm::` kind, `NLM_F_…` flags beyond REQUEST and ACK, and its body.
+    /// Returns its position, by which [`Replies`] names it.
+    pub fn push(&mut self, kind: u16, flags: u16, body: &impl Emitable) -> usize {
+        let length = body.buffer_len();
+        self.push_with(kind, flags, length, |room| body.emit(room))
+    }
+
+    /// Like [`Batch::push`], for a body that is octets already.
+    pub fn push_bytes(&mut self, kind: u16, flags: u16, body: &[u8]) -> usize {
+        self.push_with(kind, flags, body.len(), |room| room.copy_from_slice(body))
+    }
+
+    fn push_with(&mut self, kind: u16, flags: u16, length: usize, write: impl FnOnce(&mut [u8])) -> usize {
+        let start = self.bytes.len();
+        let total = HEADER + length;
+        self.bytes.extend_from_slice(&u32::try_from(total).unwrap_or(u32::MAX).to_ne_bytes());
+        self.bytes.extend_from_slice(&kind.to_ne_bytes());
+        self.bytes.extend_from_slice(&(flags | NLM_F_REQUEST).to_ne_bytes());
+        self.bytes.extend_from_slice(&[0; 8]);
+        self.bytes.resize(start + total, 0);
+        if let Some(room) = self.bytes.get_mut(start + HEADER..) {
+            write(room);
+        }
+        self.bytes.resize((start + total).next_multiple_of(4), 0);
+        self.offsets.push(start);
+        self.offsets.len() - 1
+    }
+
+    /// Number of requests.
+    pub fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
+    /// Empties it and keeps its memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.offsets.clear();
+    }
+
+    fn set(&mut self, at: usize, value: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(at..at + value.len()) {
+            place.copy_from_slice(value);
+        }
+    }
+
+    /// Numbers the requests from `first` on.
+    fn number(&mut self, first: u32) {
+        for position in 0..self.offsets.len() {
+            let Some(&offset) = self.offsets.get(position) else { continue };
+            self.set(offset + 8, &first.wrapping_add(position as u32).to_ne_bytes());
+        }
+    }
+
+    /// Asks for an acknowledgement of one request.
+    fn acknowledge(&mut self, position: usize) {
+        let Some(&offset) = self.offsets.get(position) else { return };
+        let flags = attribute::u16_at(&self.bytes, offset + 6).unwrap_or_default() | NLM_F_ACK;
+        self.set(offset + 6, &flags.to_ne_bytes());
+    }
+
+    /// Where the chunk that begins at a position ends.
+    fn chunk_end(&self, start: usize) -> usize {
+        let begin = self.offsets.get(start).copied().unwrap_or_default();
+        let after = |position: usize| self.offsets.get(position + 1).copied().unwrap_or(self.bytes.len());
+        let most = self.len().min(start + CHUNK_REQUESTS);
+        let mut end = start + 1;
+        while end < most && after(end) - begin <= CHUNK_BYTES {
+            end += 1;
+        }
+        end
+    }
+}
+
+/// What the kernel answered to a batch. A position in neither list succeeded.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Replies {
+    /// Failed requests by position, ascending.
+    pub refused: Vec<(usize, Refusal)>,
+    /// Answers with content (to GET, or to NLM_F_ECHO): position, kind, payload.
+    pub answers: Vec<(usize, u16, Vec<u8>)>,
+}
+
+impl Replies {
+    /// The refusal of a request, if it was refused.
+    pub fn refusal(&self, position: usize) -> Option<&Refusal> {
+        let found = self.refused.binary_search_by_key(&position, |(at, _)| *at).ok()?;
+        self.refused.get(found).map(|(_, refusal)| refusal)
+    }
+
+    /// The first refusal as an error; `Ok` when everything succeeded.
+    pub fn all(self) -> Result<Replies, NetlinkError> {
+        match self.refused.first() {
+            Some((_, refusal)) => Err(NetlinkError::Refused(refusal.clone())),
+            None => Ok(self),
+        }
+    }
+}
+
+/// A netlink conversation: requests out, verdicts and dumps in. Events come through [`super::monitor`].
+#[derive(Debug)]
+pub struct Netlink {
+    socket: RawSocket,
+    sequence: u32,
+}
+
+impl Netlink {
+    /// Speaks rtnetlink in the network namespace of the calling thread, wherever the thread goes later.
+    pub fn route() -> Result<Netlink, NetlinkError> {
+        Netlink::open(Protocol::Route, SOCKET_BUFFER)
+    }
+
+    /// Speaks nfnetlink there. The buffers are larger, as a transaction goes in one send.
+    pub fn netfilter() -> Result<Netlink, NetlinkError> {
+        Netlink::open(Protocol::Netfilter, 4 * SOCKET_BUFFER)
+    }
+
+    fn open(protocol: Protocol, buffer: i32) -> Result<Netlink, NetlinkError> {
+        let socket = RawSocket::open(protocol, ANSWER_WITHIN, buffer)
+            .map_err(|error| NetlinkError::Socket { doing: "open a socket", error })?;
+        Ok(Netlink { socket, sequence: 0 })
+    }
+
+    /// Bounds the wait for each answer (instead of [`ANSWER_WITHIN`]).
+    pub fn answer_within(&mut self, time: Duration) -> Result<(), NetlinkError> {
+        self.socket.answer_within(time).map_err(|error| NetlinkError::Socket { doing: "set a timeout", error })
+    }
+
+    /// Sends everything, in chunks of at most [`CHUNK_REQUESTS`]; a refused request stops nothing.
+    ///
+    /// An error means that the fate of the requests is unknown: read the kernel's state again.
+    pub fn run(&mut self, batch: &mut Batch) -> Result<Replies, NetlinkError> {
+        self.run_with_progress(batch, |_| ())
+    }
+
+    /// Like [`Netlink::run`]; calls `done` after each chunk with the number of requests the kernel has worked through.
+    pub fn run_with_progress(
+        &mut self,
+        batch: &mut Batch,
+        mut done: impl FnMut(usize),
+    ) -> Result<Replies, NetlinkError> {
+        let mut replies = Replies::default();
+        let first = self.reserve(batch.len());
+        batch.number(first);
+        let mut start = 0;
+        while start < batch.len() {
+            let end = batch.chunk_end(start);
+            batch.acknowledge(end - 1);
+            let from = batch.offsets.get(start).copied().unwrap_or_default();
+            let to = batch.offsets.get(end).copied().unwrap_or(batch.bytes.len());
+            self.send(batch.bytes.get(from..to).unwrap_or_default())?;
+            self.collect(first, start..end, &mut replies)?;
+            start = end;
+            done(end);
+        }
+        Ok(replies)
+    }
+
+    /// Sends one request and waits for its verdict.
+    pub fn request(&mut self, kind: u16, flags: u16, body: &impl Emitable) -> Result<Replies, NetlinkError> {
+        let mut batch = Batch::new();
+        batch.push(kind, flags, body);
+        self.run(&mut batch)?.all()
+    }
+
+    /// Sends an nfnetlink transaction in one piece: all of it is committed or none.
+    ///
+    /// The first and last requests are the begin and end markers.
+    pub fn transaction(&mut self, batch: &mut Batch) -> Result<(), NetlinkError> {
+        let first = self.reserve(batch.len());
+        batch.number(first);
+        let last = batch.len().saturating_sub(2);
+        batch.acknowledge(last);
+        self.send(&batch.bytes)?;
+        let mut replies = Replies::default();
+        // A refused commit is answered in the name of the begin marker.
+        while !replies.refused.iter().any(|(position, _)| *position == 0) {
+            if self.collect_some(first, 0..batch.len(), last, &mut replies)? {
+                break;
+            }
+        }
+        replies.all().map(|_| ())
+    }
+
+    /// Everything that answers a GET request, each message read by `parse`; messages it makes nothing of are skipped.
+    ///
+    /// Begun anew when the table changes meanwhile, so that the result is of one moment.
+    pub fn dump<T>(
+        &mut self,
+        kind: u16,
+        body: &impl Emitable,
+        mut parse: impl FnMut(&Message<'_>) -> Option<T>,
+    ) -> Result<Vec<T>, NetlinkError> {
+        for _ in 0..DUMP_TRIES {
+            let mut found = Vec::new();
+            let first = self.reserve(1);
+            let mut batch = Batch::new();
+            batch.push(kind, NLM_F_DUMP, body);
+            batch.number(first);
+            self.send(&batch.bytes)?;
+            if self.dump_once(first, |message| found.extend(parse(message)))? {
+                return Ok(found);
+            }
+        }
+        Err(NetlinkError::Interrupted)
+    }
+
+    /// Reads to the dump's end; false when it was interrupted.
+    fn dump_once(&mut self, sequence: u32, mut each: impl FnMut(&Message<'_>)) -> Result<bool, NetlinkError> {
+        let mut whole = true;
+        loop {
+            let datagram = self.receive()?;
+            for message in messages(datagram).filter(|m| m.sequence == sequence) {
+                whole &= !message.is_interrupted();
+                if message.is_verdict() || message.is_done() {
+                    return match verdict(&message) {
+                        Some(refusal) => Err(NetlinkError::Refused(refusal)),
+                        None => Ok(whole),
+                    };
+                }
+                each(&message);
+            }
+        }
+    }
+
+    /// Reads answers until the last request of the range has its verdict.
+    fn collect(
+        &mut self,
+        first: u32,
+        range: std::ops::Range<usize>,
+        replies: &mut Replies,
+    ) -> Result<(), NetlinkError> {
+        let last = range.end - 1;
+        while !self.collect_some(first, range.clone(), last, replies)? {}
+        Ok(())
+    }
+
+    /// Reads one datagram of answers; true when `last` has its verdict.
+    fn collect_some(
+        &mut self,
+        first: u32,
+        range: std::ops::Range<usize>,
+        last: usize,
+        replies: &mut Replies,
+    ) -> Result<bool, NetlinkError> {
+        let datagram = self.receive()?;
+        let mut done = false;
+        for message in messages(datagram) {
+            // Anything else is the late answer to a request whose caller gave up.
+            let position = message.sequence.wrapping_sub(first) as usize;
+            if !range.contains(&position) {
+                continue;
+            }
+            if message.is_verdict() {
+                replies.refused.extend(verdict(&message).map(|refusal| (position, refusal)));
+                done |= position == last;
+            } else {
+                replies.answers.push((position, message.kind, message.payload.to_vec()));
+            }
+        }
+        Ok(done)
+    }
+
+    /// The first of `count` fresh sequence numbers. 0 is left to the kernel's own events.
+    fn reserve(&mut self, count: usize) -> u32 {
+        let count = count as u32;
+        let first = match self.sequence.checked_add(1) {
+            Some(first) if first.checked_add(count).is_some() => first,
+            _ => 1,
+        };
+        self.sequence = first + count;
+        first
+    }
+
+    fn send(&self, bytes: &[u8]) -> Result<(), NetlinkError> {
+        self.socket.send(bytes).map_err(|error| NetlinkError::Socket { doing: "send", error })
+    }
+
+    fn receive(&mut self) -> Result<&[u8], NetlinkError> {
+        self.socket.receive().map_err(|error| match error.raw_os_error() {
+            Some(libc::ENOBUFS) => NetlinkError::Overrun,
+            Some(libc::EAGAIN) => NetlinkError::Timeout,
+            _ => NetlinkError::Socket { doing: "receive", error },
+        })
+    }
+}
+
+/// The refusal in an NLMSG_ERROR or NLMSG_DONE message, unless its errno is 0.
+fn verdict(message: &Message<'_>) -> Option<Refusal> {
+    // A DONE of old kernels has no errno.
+    let errno = attribute::u32_at(message.payload, 0).unwrap_or_default() as i32;
+    if errno == 0 {
+        return None;
+    }
+    // After the errno: the request's header (the rest of it is capped away) in a verdict, nothing in a DONE.
+    let tail = if message.is_done() { 4 } else { 4 + HEADER };
+    let text = (message.flags & ACK_TLVS != 0)
+        .then(|| message.payload.get(tail..))
+        .flatten()
+        .and_then(|bytes| attribute::attributes(bytes).find(|(kind, _)| *kind == ATTR_MESSAGE))
+        .map(|(_, value)| attribute::text(value));
+    Some(Refusal { errno: errno.saturating_neg(), text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_ends_at_512_requests_or_at_128_kib() {
+        let mut batch = Batch::new();
+        for _ in 0..1025 {
+            batch.push_bytes(rtm::GETLINK, 0, &[0; 17]);
+        }
+        assert_eq!((batch.chunk_end(0), batch.chunk_end(512), batch.chunk_end(1024)), (512, 1024, 1025));
+        let mut batch = Batch::new();
+        for _ in 0..5 {
+            batch.push_bytes(rtm::GETLINK, 0, &[0; 60_000]);
+        }
+        assert_eq!((batch.chunk_end(0), batch.chunk_end(2), batch.chunk_end(4)), (2, 4, 5));
+    }
+
+    #[test]
+    fn sequence_numbers_never_wrap_inside_a_batch_and_are_never_zero() {
+        let mut netlink = Netlink::route().unwrap();
+        netlink.sequence = u32::MAX - 3;
+        assert_eq!(netlink.reserve(10), 1);
+        assert_eq!(netlink.reserve(1), 12);
+    }
+
+    #[test]
+    fn a_refusal_carries_the_errno_and_the_kernels_own_words() {
+        let mut netlink = Netlink::route().unwrap();
+        let error = netlink.request(rtm::NEWADDR, 0, &netlink_packet_route::address::AddressMessage::default());
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("os error"), "{text}");
+    }
+}

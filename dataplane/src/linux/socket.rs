@@ -1,0 +1,168 @@
+//! A netlink socket: the system calls, and nothing else.
+//!
+//! Every receive is bounded by a time; what does not come from the kernel itself is dropped.
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// A datagram larger than this is cut by the kernel; its own dumps stay below 32 KiB per datagram.
+const DATAGRAM: usize = 1 << 17;
+
+/// Which subsystem of the kernel answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// NETLINK_ROUTE: links, addresses, routes, neighbours.
+    Route,
+    /// NETLINK_NETFILTER: nftables.
+    Netfilter,
+}
+
+impl Protocol {
+    fn number(self) -> libc::c_int {
+        match self {
+            Protocol::Route => libc::NETLINK_ROUTE,
+            Protocol::Netfilter => libc::NETLINK_NETFILTER,
+        }
+    }
+}
+
+/// A bound netlink socket with strict checking, capped and extended acknowledgements.
+#[derive(Debug)]
+pub struct RawSocket {
+    fd: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl RawSocket {
+    /// Opens one in the calling thread's network namespace, where it stays whatever the thread does later.
+    ///
+    /// `answer_within` bounds each receive; `buffer_bytes` is asked for in both directions, beyond the system's limit
+    /// where CAP_NET_ADMIN allows that, and up to it otherwise.
+    pub fn open(protocol: Protocol, answer_within: Duration, buffer_bytes: i32) -> io::Result<RawSocket> {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        // SAFETY: socket(2) takes plain numbers; the result is checked before it is owned.
+        #[allow(unsafe_code)]
+        let fd = unsafe { libc::socket(libc::AF_NETLINK, kind, protocol.number()) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is fresh from socket(2) and nobody else owns it.
+        #[allow(unsafe_code)]
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let socket = RawSocket { fd, buffer: vec![0; DATAGRAM] };
+        socket.bind()?;
+        for (forced, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
+            socket
+                .set_option(libc::SOL_SOCKET, forced, &buffer_bytes)
+                .or_else(|_| socket.set_option(libc::SOL_SOCKET, plain, &buffer_bytes))?;
+        }
+        for option in [libc::NETLINK_CAP_ACK, libc::NETLINK_EXT_ACK] {
+            socket.set_option(libc::SOL_NETLINK, option, &1i32)?;
+        }
+        if protocol == Protocol::Route {
+            // Linux 4.20. Without it the kernel ignores the filter of a dump.
+            socket.set_option(libc::SOL_NETLINK, libc::NETLINK_GET_STRICT_CHK, &1i32)?;
+        }
+        socket.answer_within(answer_within)?;
+        Ok(socket)
+    }
+
+    fn bind(&self) -> io::Result<()> {
+        // SAFETY: sockaddr_nl is plain numbers, for which all zero bits are a value.
+        #[allow(unsafe_code)]
+        let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+        address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+        let length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+        // SAFETY: the pointer and the length describe `address`, which outlives the call.
+        #[allow(unsafe_code)]
+        let result = unsafe { libc::bind(self.fd.as_raw_fd(), (&raw const address).cast(), length) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    fn set_option<T>(&self, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
+        let length = size_of::<T>() as libc::socklen_t;
+        // SAFETY: the pointer and the length describe `value`, which outlives the call.
+        #[allow(unsafe_code)]
+        let result =
+            unsafe { libc::setsockopt(self.fd.as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), length) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Bounds each receive from now on. A duration of zero is taken as one microsecond, for zero would mean for ever.
+    pub fn answer_within(&self, time: Duration) -> io::Result<()> {
+        let time = time.max(Duration::from_micros(1));
+        let value = libc::timeval {
+            tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_usec: time.subsec_micros() as libc::suseconds_t,
+        };
+        self.set_option(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &value)
+    }
+
+    /// Joins a multicast group by its number (RTNLGRP_…, NFNLGRP_…).
+    pub fn join(&self, group: u32) -> io::Result<()> {
+        self.set_option(libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &group)
+    }
+
+    /// Sends one datagram to the kernel, which has worked through all its messages when this returns.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        loop {
+            // SAFETY: the pointer and the length describe `bytes`, which outlives the call.
+            #[allow(unsafe_code)]
+            let sent = unsafe { libc::send(self.fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), 0) };
+            match usize::try_from(sent) {
+                Ok(n) if n == bytes.len() => return Ok(()),
+                Ok(_) => return Err(io::Error::from(io::ErrorKind::WriteZero)),
+                Err(_) => {
+                    let error = io::Error::last_os_error();
+                    if error.kind() != io::ErrorKind::Interrupted {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next datagram from the kernel. `WouldBlock` when the time is up; ENOBUFS when the kernel had to drop some.
+    pub fn receive(&mut self) -> io::Result<&[u8]> {
+        loop {
+            // SAFETY: sockaddr_nl is plain numbers, for which all zero bits are a value.
+            #[allow(unsafe_code)]
+            let mut from: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+            let mut from_length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+            // SAFETY: both pointer and length pairs describe memory that outlives the call and is ours to write.
+            #[allow(unsafe_code)]
+            let received = unsafe {
+                libc::recvfrom(
+                    self.fd.as_raw_fd(),
+                    self.buffer.as_mut_ptr().cast(),
+                    self.buffer.len(),
+                    libc::MSG_TRUNC,
+                    (&raw mut from).cast(),
+                    &raw mut from_length,
+                )
+            };
+            let Ok(received) = usize::try_from(received) else {
+                let error = io::Error::last_os_error();
+                if error.kind() == io::ErrorKind::Interrupted {
+                    continue;
+                }
+                return Err(error);
+            };
+            if received > self.buffer.len() {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a netlink datagram larger than 128 KiB"));
+            }
+            // Any process may send to a netlink socket's port; only port 0 is the kernel.
+            if from.nl_pid == 0 {
+                return Ok(self.buffer.get(..received).unwrap_or_default());
+            }
+        }
+    }
+}
+
+impl AsFd for RawSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
