@@ -22,10 +22,21 @@ pub struct Parsed {
 /// One document of a file.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Document {
-    /// An object that can be used, and what is odd about it.
-    Object(Box<Object>, Vec<Warning>),
+    /// An object that can be used.
+    Object(Box<Found>),
     /// Something that can't; where its kind and name could be read, the object's last good version stays in force.
     Bad(Option<ObjectKey>, ObjectError),
+}
+
+/// An object that can be used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// What it says.
+    pub object: Object,
+    /// As it was written; of a Secret nothing.
+    pub written: Value,
+    /// What is odd about it.
+    pub warnings: Vec<Warning>,
 }
 
 /// Why an object can't be used. Prints as `FILE: KIND/NAME: FIELD: MESSAGE`.
@@ -155,11 +166,13 @@ fn document(file: &str, value: Value) -> Document {
     };
     let key = ObjectKey { kind, namespace, name: name.clone() };
     let mut warnings = Warnings::default();
+    let written = if kind == Kind::Secret { Value::Null } else { value.clone() };
     match read(kind, value, &mut warnings) {
         Err(invalid) => bad(Some(key), invalid),
         Ok(object) => {
             let named = |(field, message)| Warning { file: file.to_string(), object: key.to_string(), field, message };
-            Document::Object(Box::new(object), warnings.0.into_iter().map(named).collect())
+            let warnings = warnings.0.into_iter().map(named).collect();
+            Document::Object(Box::new(Found { object, written, warnings }))
         }
     }
 }
@@ -200,7 +213,7 @@ mod tests {
     }
     fn only_object(text: &str) -> Object {
         match parse("f.yaml", text).documents.pop() {
-            Some(Document::Object(object, _)) => *object,
+            Some(Document::Object(found)) => found.object,
             other => panic!("{other:?}"),
         }
     }
@@ -262,7 +275,7 @@ mod tests {
     fn one_bad_document_leaves_the_others_of_its_file_alone() {
         let text = format!("{}\n---\n{}\n---\n", pool("{cidr: 10.0.0.0/33}"), pool("{cidr: 10.0.0.0/16}"));
         let documents = parse("f.yaml", &text).documents;
-        assert!(matches!(documents.as_slice(), [Document::Bad(Some(_), _), Document::Object(..)]), "{documents:?}");
+        assert!(matches!(documents.as_slice(), [Document::Bad(Some(_), _), Document::Object(_)]), "{documents:?}");
     }
 
     #[test]
@@ -321,11 +334,10 @@ status:
         let text = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {serviceClusterIPs: [{cidr: 10.96.0.0/12}], \
             communities: [{name: blue, value: '65000:1'}], prefixAdvertisements: [{cidr: 10.0.0.0/8, communities: [blue, '1:2:3']}]}";
         let documents = parse("f.yaml", text).documents;
-        let [Document::Object(Object::BgpConfiguration(c), warnings)] = documents.as_slice() else {
-            panic!("{documents:?}")
-        };
+        let [Document::Object(found)] = documents.as_slice() else { panic!("{documents:?}") };
+        let Object::BgpConfiguration(c) = &found.object else { panic!("{found:?}") };
         assert_eq!(c.prefix_advertisements[0].communities, [Community::Standard(65000, 1), Community::Large(1, 2, 3)]);
-        assert_eq!(warnings.len(), 1);
+        assert_eq!(found.warnings.len(), 1);
         assert!(only_error(&text.replace("[blue,", "[green,")).contains("spec.prefixAdvertisements[0].communities"));
     }
 
