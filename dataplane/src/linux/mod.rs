@@ -4,4 +4,6 @@
 
 pub mod attribute;
 pub mod netlink;
+pub mod netns;
 pub mod socket;
+pub mod sysctl;
