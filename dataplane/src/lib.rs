@@ -1,4 +1,8 @@
-//! The kernel as we want it and as it is: `want`, `ours` and `diff` are pure; only `linux` touches the kernel.
+//! The kernel as we want it and as it is: `want`, `actual`, `ours` and `diff` are pure; only `linux` touches the kernel.
 #![deny(unsafe_code)]
 
+pub mod actual;
+pub mod diff;
 pub mod linux;
+pub mod ours;
+pub mod want;

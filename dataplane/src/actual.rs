@@ -1,0 +1,415 @@
+//! The kernel as it is: what its events and dumps say, and the picture that follows from them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use model::Prefix;
+use serde::{Deserialize, Serialize};
+
+use crate::want::{Names, NextHops, Route, RouteKey, RouteKind, write_hops};
+
+/// What the kernel said. Serialisable, as these are recorded and replayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum KernelEvent {
+    /// Everything, read after subscribing: replaces whatever was known of links, addresses and routes.
+    Snapshot(Snapshot),
+    /// A link is new or has changed.
+    Link(Link),
+    /// A link is gone, and with it its addresses and, without further notice, its routes.
+    LinkGone {
+        /// Its index, which the kernel may use again.
+        index: u32,
+        /// Its last name.
+        name: String,
+    },
+    /// An address is new or has changed.
+    Address(Address),
+    /// An address is gone.
+    AddressGone(Address),
+    /// A route of table `main` is new.
+    Route(ActualRoute),
+    /// A route of table `main` has taken the place of those with its prefix and metric.
+    RouteReplaced(ActualRoute),
+    /// A route of table `main`, or some of its next hops, are gone.
+    RouteGone(ActualRoute),
+    /// Every route of table `main`, read again: replaces what was known of routes.
+    Routes(Vec<ActualRoute>),
+    /// Events were lost; a [`KernelEvent::Snapshot`] follows.
+    Overrun,
+    /// Somebody changed our nftables table, or removed it.
+    NftTable(NftChange),
+}
+
+/// What became of our nftables table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum NftChange {
+    /// Something in it is other than before: read it back.
+    Changed,
+    /// It is gone.
+    Gone,
+}
+
+/// All links, addresses and routes (of table `main`) at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// In the order of the dump.
+    pub links: Vec<Link>,
+    /// Of both families.
+    pub addresses: Vec<Address>,
+    /// Of both families.
+    pub routes: Vec<ActualRoute>,
+}
+
+/// A network interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// `ifi_index`.
+    pub index: u32,
+    /// `IFLA_IFNAME`.
+    pub name: String,
+    /// `IFF_UP`: somebody wants it up.
+    pub up: bool,
+    /// `IFF_LOWER_UP`: there is a signal.
+    pub carrier: bool,
+    /// `IFLA_MTU`, octets.
+    pub mtu: u32,
+    /// `IFLA_GROUP`.
+    pub group: u32,
+    /// `IFLA_INFO_KIND`, such as `veth` or `ipip`; hardware has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `IFLA_ADDRESS` of an Ethernet link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<[u8; 6]>,
+}
+
+/// An address of an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Address {
+    /// The interface's index.
+    pub index: u32,
+    /// The address itself (`IFA_LOCAL`).
+    pub address: IpAddr,
+    /// Length of the prefix that is on the link.
+    pub length: u8,
+    /// `rtnl` scope: 0 global, 253 link, 254 host.
+    pub scope: u8,
+}
+
+impl Address {
+    /// The prefix that is on the link.
+    pub fn prefix(&self) -> Option<Prefix> {
+        Prefix::masked(self.address, self.length).ok()
+    }
+}
+
+/// A route that is in table `main`, whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ActualRoute {
+    /// Destination.
+    pub prefix: Prefix,
+    /// `RTA_PRIORITY`.
+    pub metric: u32,
+    /// `rtm_protocol`: who made it.
+    pub protocol: u8,
+    /// Where packets go.
+    pub kind: ActualKind,
+}
+
+/// Where packets go, including what we never make.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ActualKind {
+    /// To next hops.
+    Unicast(NextHops),
+    /// Nowhere, silently.
+    Blackhole,
+    /// Nowhere, with an ICMP error.
+    Unreachable,
+    /// Another `rtm_type`.
+    Other(u8),
+}
+
+impl ActualRoute {
+    /// What identifies it.
+    pub fn key(&self) -> RouteKey {
+        RouteKey { prefix: self.prefix, metric: self.metric }
+    }
+
+    /// Its next hops, if it has any.
+    pub fn next_hops(&self) -> &[crate::want::NextHop] {
+        match &self.kind {
+            ActualKind::Unicast(hops) => hops.as_slice(),
+            _ => &[],
+        }
+    }
+
+    /// Whether it does what the wanted route says. Who made it is not asked.
+    pub fn fulfils(&self, want: &Route) -> bool {
+        match (&self.kind, &want.kind) {
+            (ActualKind::Blackhole, RouteKind::Blackhole) => self.key() == want.key(),
+            (ActualKind::Unicast(have), RouteKind::Unicast(wanted)) => {
+                self.key() == want.key() && same_hops(have, wanted)
+            }
+            _ => false,
+        }
+    }
+
+    /// As `ip route` prints it, with the interfaces' names.
+    pub fn display<'a>(&'a self, names: &'a Names) -> impl fmt::Display + 'a {
+        Shown { route: self, names: Some(names) }
+    }
+}
+
+/// Whether the kernel's next hops are those wanted; a device left open matches any, one hop's weight means nothing.
+fn same_hops(have: &NextHops, want: &NextHops) -> bool {
+    let (have, want) = (have.as_slice(), want.as_slice());
+    let single = want.len() == 1;
+    have.len() == want.len()
+        && want.iter().all(|w| {
+            have.iter().any(|h| {
+                h.gateway == w.gateway
+                    && h.onlink == w.onlink
+                    && (w.device.is_none() || h.device == w.device)
+                    && (single || h.weight == w.weight)
+            })
+        })
+}
+
+struct Shown<'a> {
+    route: &'a ActualRoute,
+    names: Option<&'a Names>,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ActualRoute { prefix, metric, protocol, kind } = self.route;
+        match kind {
+            ActualKind::Unicast(_) => {}
+            ActualKind::Blackhole => f.write_str("blackhole ")?,
+            ActualKind::Unreachable => f.write_str("unreachable ")?,
+            ActualKind::Other(kind) => write!(f, "type {kind} ")?,
+        }
+        write!(f, "{prefix}")?;
+        if let ActualKind::Unicast(hops) = kind {
+            write_hops(f, hops, self.names)?;
+        }
+        write!(f, " proto {} metric {metric}", Protocol(*protocol))
+    }
+}
+
+impl fmt::Display for ActualRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Shown { route: self, names: None }.fmt(f)
+    }
+}
+
+/// A route protocol number, which prints as `rt_protos` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocol(pub u8);
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            1 => "redirect",
+            2 => "kernel",
+            3 => "boot",
+            4 => "static",
+            8 => "gated",
+            9 => "ra",
+            11 => "zebra",
+            12 => "bird",
+            16 => "dhcp",
+            18 => "keepalived",
+            42 => "babel",
+            model::kernel::ROUTE_PROTOCOL => "margay",
+            186 => "bgp",
+            187 => "isis",
+            188 => "ospf",
+            189 => "rip",
+            192 => "eigrp",
+            other => return write!(f, "{other}"),
+        })
+    }
+}
+
+/// The routes of table `main` by what identifies them. IPv6 knows several with the same prefix and metric.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteTable {
+    slots: BTreeMap<RouteKey, Vec<ActualRoute>>,
+}
+
+impl RouteTable {
+    /// From a dump.
+    pub fn new(routes: impl IntoIterator<Item = ActualRoute>) -> RouteTable {
+        let mut table = RouteTable::default();
+        for route in routes {
+            table.insert(route);
+        }
+        table
+    }
+
+    /// All routes with a prefix and metric.
+    pub fn at(&self, key: &RouteKey) -> &[ActualRoute] {
+        self.slots.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// All routes, by prefix and metric.
+    pub fn iter(&self) -> impl Iterator<Item = &ActualRoute> {
+        self.slots.values().flatten()
+    }
+
+    /// All keys that hold a route.
+    pub fn keys(&self) -> impl Iterator<Item = &RouteKey> {
+        self.slots.keys()
+    }
+
+    /// A route is new. One of the same maker over some of its next hops is the same route before it grew (IPv6).
+    pub fn insert(&mut self, route: ActualRoute) {
+        let slot = self.slots.entry(route.key()).or_default();
+        slot.retain(|known| known.protocol != route.protocol || !within(known, &route));
+        slot.push(route);
+    }
+
+    /// A route took the place of those with its prefix and metric.
+    pub fn replace(&mut self, route: ActualRoute) {
+        self.slots.insert(route.key(), vec![route]);
+    }
+
+    /// A route is gone, or those of its next hops that are named.
+    pub fn remove(&mut self, route: &ActualRoute) {
+        let key = route.key();
+        let Some(slot) = self.slots.get_mut(&key) else { return };
+        if let Some(position) = slot.iter().position(|known| known == route) {
+            slot.remove(position);
+        } else if let Some(known) =
+            slot.iter_mut().find(|known| known.protocol == route.protocol && within(route, known))
+        {
+            let rest = known.next_hops().iter().filter(|hop| !has_hop(route, hop)).copied();
+            if let Ok(hops) = NextHops::new(rest) {
+                known.kind = ActualKind::Unicast(hops);
+            }
+        } else {
+            // Not the route we knew: what is left is found by the next dump, or by a refused step.
+            slot.retain(|known| known.protocol != route.protocol);
+        }
+        if slot.is_empty() {
+            self.slots.remove(&key);
+        }
+    }
+
+    /// A link went down or away: the kernel drops the IPv4 routes that have no other next hop, and says nothing.
+    ///
+    /// Returns what was dropped.
+    pub fn link_lost(&mut self, index: u32) -> Vec<RouteKey> {
+        let mut lost = Vec::new();
+        self.slots.retain(|key, slot| {
+            let before = slot.len();
+            slot.retain(|route| {
+                let hops = route.next_hops();
+                hops.is_empty() || hops.iter().any(|hop| hop.device != Some(index))
+            });
+            if slot.len() < before {
+                lost.push(*key);
+            }
+            !slot.is_empty()
+        });
+        lost
+    }
+}
+
+/// Whether all next hops of `part` are among those of `whole`; neither is without.
+fn within(part: &ActualRoute, whole: &ActualRoute) -> bool {
+    !part.next_hops().is_empty() && part.next_hops().iter().all(|hop| has_hop(whole, hop))
+}
+
+/// Whether a route has a next hop, whatever its weight: a weight of one alone is not told.
+fn has_hop(route: &ActualRoute, hop: &crate::want::NextHop) -> bool {
+    route.next_hops().iter().any(|known| known.gateway == hop.gateway && known.device == hop.device)
+}
+
+/// The picture of the kernel that follows from its events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Actual {
+    /// By index.
+    pub links: BTreeMap<u32, Link>,
+    /// Sorted, with their interfaces' indexes.
+    pub addresses: std::collections::BTreeSet<Address>,
+    /// Table `main`.
+    pub routes: RouteTable,
+}
+
+/// What an event may have changed for whoever plans by the picture.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// A link or an address: next hops and tunnels may resolve otherwise.
+    pub links: bool,
+    /// Routes with these prefixes and metrics.
+    pub routes: Vec<RouteKey>,
+    /// All routes.
+    pub all_routes: bool,
+    /// The nftables table.
+    pub nft: Option<NftChange>,
+}
+
+impl Actual {
+    /// Writes an event into the picture.
+    pub fn learn(&mut self, event: KernelEvent) -> Touched {
+        let mut touched = Touched::default();
+        match event {
+            KernelEvent::Snapshot(snapshot) => {
+                self.links = snapshot.links.into_iter().map(|link| (link.index, link)).collect();
+                self.addresses = snapshot.addresses.into_iter().collect();
+                self.routes = RouteTable::new(snapshot.routes);
+                touched = Touched { links: true, all_routes: true, ..touched };
+            }
+            KernelEvent::Link(link) => {
+                if !link.up {
+                    touched.routes = self.routes.link_lost(link.index);
+                }
+                let before = self.links.insert(link.index, link.clone());
+                touched.links = before != Some(link);
+            }
+            KernelEvent::LinkGone { index, .. } => {
+                self.links.remove(&index);
+                self.addresses.retain(|address| address.index != index);
+                touched.routes = self.routes.link_lost(index);
+                touched.links = true;
+            }
+            KernelEvent::Address(address) => touched.links = self.addresses.insert(address),
+            KernelEvent::AddressGone(address) => touched.links = self.addresses.remove(&address),
+            KernelEvent::Route(route) => {
+                touched.routes.push(route.key());
+                self.routes.insert(route);
+            }
+            KernelEvent::RouteReplaced(route) => {
+                touched.routes.push(route.key());
+                self.routes.replace(route);
+            }
+            KernelEvent::RouteGone(route) => {
+                touched.routes.push(route.key());
+                self.routes.remove(&route);
+            }
+            KernelEvent::Routes(routes) => {
+                self.routes = RouteTable::new(routes);
+                touched.all_routes = true;
+            }
+            KernelEvent::Overrun => {}
+            KernelEvent::NftTable(change) => touched.nft = Some(change),
+        }
+        touched
+    }
+
+    /// Interfaces' names by index.
+    pub fn names(&self) -> Names {
+        self.links.values().map(|link| (link.index, link.name.clone())).collect()
+    }
+
+    /// The link of a name.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.values().find(|link| link.name == name)
+    }
+}
