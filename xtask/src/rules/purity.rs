@@ -63,7 +63,7 @@ fn is_brain(room: &str, path: &str) -> bool {
     }
     match room {
         _ if PURE.contains(&room) => true,
-        "ipam" => !inner.starts_with("store") && !inner.starts_with("journal"),
+        "ipam" => !inner.starts_with("ledger") && !inner.starts_with("store"),
         "dataplane" => !inner.starts_with("linux"),
         "margay-agent" => inner.starts_with("world") || inner.starts_with("plan"),
         _ => false,
@@ -96,7 +96,7 @@ mod tests {
         for (room, path) in [
             ("margay-agent", "src/apply/mod.rs"),
             ("dataplane", "src/linux/netlink.rs"),
-            ("ipam", "src/store.rs"),
+            ("ipam", "src/ledger.rs"),
             ("margayctl", "src/main.rs"),
             ("bgp", "tests/vectors.rs"),
         ] {
