@@ -1,4 +1,60 @@
-# Commands of the project. `make test` and `make lab` install what they need.
-.PHONY: test
-test:
-	cargo test --workspace
+# Commands of the project. `make lab` and `make test` install what they need (Debian packages; no service is started).
+#
+#   make lab        two nodes and a top-of-rack router on this machine, and pods that reach each other
+#                   SHAPE=mesh|tor|two-tors|route-reflector  TOR=bird|frr  NODES=2
+#   make lab-down   end it
+#   make test       format, lints, every test: pure, kernel, end to end
+#   make check      format, lints and house rules only
+#   make bench      speed and size, each beside what it is compared with
+
+SHAPE ?= tor
+TOR ?= bird
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Network namespaces need root. Everything else is built by whoever calls.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+AS_ROOT := $(if $(SUDO),--config 'target."cfg(all())".runner="sudo -E"')
+LAB_ARGS := --shape $(SHAPE) --router $(TOR) $(if $(NODES),--nodes $(NODES))
+
+.PHONY: lab lab-down test check bench tools
+.DEFAULT_GOAL := test
+
+lab: tools
+	@echo "== building (the first time takes some minutes)"
+	@cargo build --release --workspace
+	@$(SUDO) $(TARGET)/release/margay-lab up $(LAB_ARGS)
+
+lab-down:
+	@cargo build --quiet --release --package e2e --bin margay-lab
+	@$(SUDO) $(TARGET)/release/margay-lab down
+
+test: tools
+	@echo "== 1/6 packages that the tests need"
+	@cargo build --package e2e --bin margay-lab
+	@$(SUDO) $(TARGET)/debug/margay-lab install tests
+	@echo "== 2/6 format"
+	@cargo fmt --all --check
+	@echo "== 3/6 lints"
+	@cargo clippy --workspace --all-targets -- -D warnings
+	@echo "== 4/6 building programs and tests"
+	@cargo build --workspace
+	@cargo test --workspace --no-run
+	@echo "== 5/6 house rules, tables, plans, simulations, and the kernel in namespaces"
+	@cargo $(AS_ROOT) test --workspace --exclude e2e
+	@echo "== 6/6 end to end, with real routers"
+	@cargo $(AS_ROOT) test --package e2e -- --test-threads=2
+	@echo "== all good"
+
+check:
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets -- -D warnings
+	@cargo test --quiet --package xtask
+
+bench: tools
+	@cargo build --release --workspace
+	@$(SUDO) $(TARGET)/release/margay-lab install lab
+	@$(SUDO) $(TARGET)/release/margay-bench
+
+tools:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with https://rustup.rs, then run this again"; exit 1; }
+	@command -v cc >/dev/null || { echo "== installing a linker (gcc, libc6-dev)"; \
+	  $(SUDO) apt-get -q update >/dev/null && $(SUDO) apt-get -q install --yes --no-install-recommends gcc libc6-dev >/dev/null; }
