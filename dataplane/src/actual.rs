@@ -257,6 +257,12 @@ impl RouteTable {
         self.slots.get(key).map_or(&[], Vec::as_slice)
     }
 
+    /// All routes to a prefix, the lowest metric first.
+    pub fn to(&self, prefix: Prefix) -> impl Iterator<Item = &ActualRoute> {
+        let places = RouteKey { prefix, metric: 0 }..=RouteKey { prefix, metric: u32::MAX };
+        self.slots.range(places).flat_map(|(_, routes)| routes)
+    }
+
     /// All routes, by prefix and metric.
     pub fn iter(&self) -> impl Iterator<Item = &ActualRoute> {
         self.slots.values().flatten()
