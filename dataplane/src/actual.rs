@@ -84,6 +84,9 @@ pub struct Link {
     /// `IFLA_ADDRESS` of an Ethernet link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<[u8; 6]>,
+    /// `IFLA_IFALIAS`: on the host side of a pod, whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
 }
 
 /// An address of an interface.

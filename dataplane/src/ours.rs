@@ -96,6 +96,7 @@ mod tests {
             group,
             kind: Some("veth".into()),
             mac: None,
+            alias: None,
         };
         assert!(Ours::recognise(link(kernel::POD_LINK_GROUP)).is_ok());
         assert!(Ours::recognise(link(0)).is_err());
