@@ -1,0 +1,62 @@
+//! Facts: the one closed list of what can happen to an agent, each a line of JSON when recorded.
+
+use bgp::speaker::RouteChange;
+use dataplane::actual::KernelEvent;
+use ipam::Record;
+use model::Time;
+use model::object::{Object, ObjectError, ObjectKey};
+use serde::{Deserialize, Serialize};
+
+/// Something that happened. Deciding what follows from it is another's business.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Fact {
+    /// An object is new, or has changed.
+    Object(Box<ObjectFact>),
+    /// An object is no longer there.
+    ObjectGone(ObjectKey),
+    /// Everything that is now wrong with the objects; replaces what was said before.
+    ObjectErrors(Vec<ObjectError>),
+    /// The kernel has something, or has it no longer.
+    Kernel(KernelEvent),
+    /// The best paths of a prefix changed.
+    Learned(RouteChange),
+    /// A lease began, was plumbed, or ended: written down already.
+    Lease(Record),
+    /// A source has told all that it had when it was asked first.
+    InSync(Source),
+}
+
+/// An object in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ObjectFact {
+    /// What it says.
+    pub object: Object,
+    /// Where it comes from: a file's path.
+    pub origin: String,
+    /// As it was written; of a Secret nothing.
+    pub written: serde_json::Value,
+}
+
+/// Who can be in sync.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// The objects' directory was read once.
+    Objects,
+    /// The kernel was dumped once.
+    Kernel,
+    /// The journal of leases was read.
+    Leases,
+    /// The speaker's first routes are complete.
+    Speaker,
+}
+
+/// A line of a recording: when, and what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Microseconds since the agent's start.
+    pub at: Time,
+    /// What.
+    pub fact: Fact,
+}

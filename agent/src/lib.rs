@@ -1,0 +1,12 @@
+//! The agent of a node: facts walk in, the world is learned, a plan is made, the kernel and the speaker are told.
+//!
+//! ```text
+//! watch ─▶ world ─▶ plan ─▶ apply        loop 1, `reconcile`
+//!             speaker                    loop 2
+//! ```
+//! `world` and `plan` are pure. `watch`, `apply`, `speaker` and `serve` are the hands.
+
+pub mod fact;
+pub mod plan;
+pub mod watch;
+pub mod world;

@@ -1,0 +1,329 @@
+//! Whom to peer with and what to announce: from objects to the speaker's configuration.
+//!
+//! Peers come from three places, the more particular winning where two name the same address and port: BGPPeers for some
+//! nodes, BGPPeers for all, the mesh. A BGPPeer with a `peerSelector` works both ways unless it says otherwise.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use bgp::config::{
+    BGP_PORT, Dialling, GracefulRestart, NextHopMode, Origination, PeerConfig, PeerKey, Reflection, Secret,
+    SpeakerConfig, Start,
+};
+use model::api::show::PeerKind;
+use model::object::{self, BgpConfiguration, BgpPeer, Community, Node, ReversePeering, SecretKeyRef, SourceAddress};
+use model::{Asn, Family, Prefix, RouterId};
+
+use crate::world::{Objects, World};
+
+/// What the speaker is to be and do, and what stood in the way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BgpPlan {
+    /// None while the objects do not say who this node is.
+    pub config: Option<SpeakerConfig>,
+    /// The port to listen on.
+    pub listen_port: u16,
+    /// Where to listen: everywhere if empty.
+    pub listen_on: Vec<IpAddr>,
+    /// What is wanted and can't be, one sentence each.
+    pub problems: Vec<String>,
+}
+
+/// Plans the speaker. `start` says what it was born into (RFC 4724).
+pub fn bgp(world: &World, start: Start) -> BgpPlan {
+    let objects = &world.objects;
+    let settings = Settings::of(world);
+    let mut plan = BgpPlan {
+        config: None,
+        listen_port: settings.listen_port(objects, world.node.as_str()),
+        listen_on: vec![],
+        problems: vec![],
+    };
+    let Some(node) = objects.node(&world.node) else {
+        plan.problems.push(format!("there is no Node {}: its addresses and pod CIDRs are not known", world.node));
+        return plan;
+    };
+    let Some(router_id) = router_id(node) else {
+        plan.problems.push(format!("Node {node} has no address: BGP needs one", node = node.name));
+        return plan;
+    };
+    if settings.bind_mode() == object::BindMode::NodeIP {
+        plan.listen_on = Family::ALL.iter().filter_map(|f| node.address(*f)).map(|a| a.address).collect();
+    }
+    let mut config = SpeakerConfig::new(router_id, settings.as_number(node));
+    config.cluster_id = node.cluster_id;
+    config.local_ipv4 = node.ipv4();
+    config.local_ipv6 = node.ipv6();
+    config.graceful_restart = GracefulRestart { start, ..GracefulRestart::default() };
+    if let Some(time) = settings.default.and_then(|c| c.node_mesh_max_restart_time) {
+        config.graceful_restart.restart_time = time.0;
+    }
+    config.pools = objects.pools().map(|p| p.cidr).collect();
+    config.originate = originate(objects, node, &settings);
+    let mut peers = Peers {
+        objects,
+        settings: &settings,
+        node,
+        local_as: config.local_as,
+        found: BTreeMap::new(),
+        problems: vec![],
+    };
+    peers.from_objects();
+    peers.from_mesh();
+    config.peers = peers.found;
+    plan.problems.append(&mut peers.problems);
+    plan.config = Some(config);
+    plan
+}
+
+/// The BGPConfigurations that concern one node.
+struct Settings<'a> {
+    default: Option<&'a BgpConfiguration>,
+    own: Option<&'a BgpConfiguration>,
+}
+
+impl<'a> Settings<'a> {
+    fn of(world: &'a World) -> Settings<'a> {
+        let own = world.objects.bgp_configuration(&format!("node.{}", world.node));
+        Settings { default: world.objects.bgp_configuration("default"), own }
+    }
+    /// The node's own word first, then the configuration's for it, then everybody's.
+    fn as_number(&self, node: &Node) -> Asn {
+        let configured = || self.default.and_then(|c| c.as_number);
+        node.asn.or_else(configured).unwrap_or(Asn::CALICO_DEFAULT)
+    }
+    fn listen_port(&self, objects: &Objects, node: &str) -> u16 {
+        let own = objects.bgp_configuration(&format!("node.{node}")).and_then(|c| c.listen_port);
+        own.or_else(|| self.default.and_then(|c| c.listen_port)).unwrap_or(BGP_PORT)
+    }
+    fn bind_mode(&self) -> object::BindMode {
+        self.own.or(self.default).map(|c| c.bind_mode).unwrap_or_default()
+    }
+    fn mesh_enabled(&self) -> bool {
+        self.default.and_then(|c| c.node_to_node_mesh_enabled).unwrap_or(true)
+    }
+}
+
+/// The IPv4 address; else, on an IPv6-only node, a hash of its name (as Calico's `hash` router id).
+fn router_id(node: &Node) -> Option<RouterId> {
+    match node.ipv4() {
+        Some(address) => RouterId::from_address(address),
+        None => {
+            node.ipv6()?;
+            // FNV-1a: any hash will do that spreads names and never changes.
+            let hash =
+                node.name.as_str().bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+            RouterId::new(hash.max(1))
+        }
+    }
+}
+
+/// The node's own pod CIDRs, except those in a pool that says otherwise.
+fn originate(objects: &Objects, node: &Node, settings: &Settings) -> BTreeMap<Prefix, Origination> {
+    let mut originate = BTreeMap::new();
+    for prefix in &node.pod_cidrs {
+        let withheld = objects.pools().any(|pool| pool.disable_bgp_export && pool.cidr.covers(prefix));
+        if withheld {
+            continue;
+        }
+        let advertisements = settings.own.into_iter().chain(settings.default).flat_map(|c| &c.prefix_advertisements);
+        let mut origination = Origination::default();
+        for community in advertisements.filter(|a| a.cidr.covers(prefix)).flat_map(|a| &a.communities) {
+            match community {
+                Community::Standard(high, low) => {
+                    origination.communities.push((u32::from(*high) << 16) | u32::from(*low));
+                }
+                Community::Large(a, b, c) => origination.large_communities.push([*a, *b, *c]),
+            }
+        }
+        origination.communities.sort_unstable();
+        origination.communities.dedup();
+        origination.large_communities.sort_unstable();
+        origination.large_communities.dedup();
+        originate.insert(*prefix, origination);
+    }
+    originate
+}
+
+/// Peers as they are found, the more particular first.
+struct Peers<'a> {
+    objects: &'a Objects,
+    settings: &'a Settings<'a>,
+    node: &'a Node,
+    local_as: Asn,
+    found: BTreeMap<PeerKey, PeerConfig>,
+    problems: Vec<String>,
+}
+
+impl Peers<'_> {
+    fn from_objects(&mut self) {
+        let objects = self.objects;
+        let particular = |peer: &&BgpPeer| peer.node.is_some() || peer.node_selector.is_some();
+        let (for_some, for_all): (Vec<&BgpPeer>, Vec<&BgpPeer>) = objects.bgp_peers().partition(particular);
+        for (kind, peers) in [(PeerKind::Node, for_some), (PeerKind::Global, for_all)] {
+            for peer in peers {
+                self.from_object(peer, kind);
+            }
+        }
+    }
+
+    fn from_object(&mut self, peer: &BgpPeer, kind: PeerKind) {
+        if applies(peer, self.node) {
+            if let (Some(address), Some(asn)) = (peer.peer_ip, peer.as_number) {
+                let key = PeerKey { address: address.address, port: address.port.unwrap_or(BGP_PORT) };
+                self.add(key, self.by_object(peer, kind, key, asn), Some(peer));
+            }
+            if let Some(selector) = &peer.peer_selector {
+                self.nodes(peer, kind, |other| selector.chooses(&other.meta.labels));
+            }
+        }
+        // The other direction: nodes that peer with this one by selector expect it to peer back.
+        let chosen = peer.peer_selector.as_ref().is_some_and(|s| s.chooses(&self.node.meta.labels));
+        if chosen && peer.reverse_peering == ReversePeering::Auto {
+            self.nodes(peer, kind, |other| applies(peer, other));
+        }
+    }
+
+    fn nodes(&mut self, peer: &BgpPeer, kind: PeerKind, chosen: impl Fn(&Node) -> bool) {
+        for other in self.objects.nodes().filter(|other| other.name != self.node.name && chosen(other)) {
+            for family in Family::ALL {
+                let Some(key) = self.node_key(other, family) else { continue };
+                let mut config = self.by_object(peer, kind, key, self.settings.as_number(other));
+                config.families = vec![family];
+                config.reflection = self.reflection(config.remote_as, Some(other));
+                self.add(key, config, Some(peer));
+            }
+        }
+    }
+
+    /// Every other node, unless one of the two reflects: reflectors are peered with by BGPPeers.
+    fn from_mesh(&mut self) {
+        if !self.settings.mesh_enabled() || self.node.cluster_id.is_some() {
+            return;
+        }
+        let default = self.settings.default;
+        for other in self.objects.nodes().filter(|n| n.name != self.node.name && n.cluster_id.is_none()) {
+            for family in Family::ALL {
+                let Some(key) = self.node_key(other, family) else { continue };
+                let mut config = PeerConfig::new(format!("mesh {}", other.name), self.settings.as_number(other));
+                config.kind = PeerKind::Mesh;
+                config.local_address = self.node.address(family).map(|a| a.address);
+                config.families = vec![family];
+                config.max_restart_time = default.and_then(|c| c.node_mesh_max_restart_time).map(|t| t.0);
+                if let Some(reference) = default.and_then(|c| c.node_mesh_password.as_ref()) {
+                    match self.password(reference) {
+                        Ok(secret) => config.password = Some(secret),
+                        Err(problem) => {
+                            self.problems
+                                .push(format!("BGPConfiguration/default: spec.nodeMeshPassword: {problem}: no mesh"));
+                            return;
+                        }
+                    }
+                }
+                self.add(key, config, None);
+            }
+        }
+    }
+
+    /// Where another node listens, if both have an address of the family.
+    fn node_key(&self, other: &Node, family: Family) -> Option<PeerKey> {
+        self.node.address(family)?;
+        let address = other.address(family)?.address;
+        Some(PeerKey { address, port: self.settings.listen_port(self.objects, other.name.as_str()) })
+    }
+
+    fn by_object(&self, peer: &BgpPeer, kind: PeerKind, key: PeerKey, asn: Asn) -> PeerConfig {
+        let family = Family::of(key.address);
+        let mut config = PeerConfig::new(peer.meta.name.clone(), asn);
+        config.kind = kind;
+        config.local_address = match peer.source_address {
+            SourceAddress::UseNodeIP => self.node.address(family).map(|a| a.address),
+            SourceAddress::None => None,
+        };
+        if let Some(hold) = peer.hold_time {
+            config.hold_time = whole_seconds(hold.0);
+        }
+        config.keepalive_time = peer.keepalive_time.map(|t| whole_seconds(t.0));
+        config.dial = if peer.passive { Dialling::Passive } else { Dialling::Active };
+        config.next_hop = match peer.next_hop_mode {
+            object::NextHopMode::Auto => NextHopMode::Auto,
+            object::NextHopMode::Own => NextHopMode::SelfAddress,
+            object::NextHopMode::Keep => NextHopMode::Keep,
+        };
+        config.ttl_security = peer.ttl_security;
+        config.max_restart_time = peer.max_restart_time.map(|t| t.0);
+        config.max_prefixes = peer.max_prefixes;
+        // The other family too, where we have a next hop for it: the peer decides whether it wants it.
+        config.families = Family::ALL.into_iter().filter(|f| *f == family || self.node.address(*f).is_some()).collect();
+        let peer_node = self.objects.nodes().find(|n| n.address(family).is_some_and(|a| a.address == key.address));
+        config.reflection = self.reflection(asn, peer_node);
+        config
+    }
+
+    /// A reflector reflects to internal peers that are not in its own cluster's reflecting set.
+    fn reflection(&self, remote_as: Asn, node: Option<&Node>) -> Reflection {
+        let Some(cluster) = self.node.cluster_id else { return Reflection::None };
+        let same_cluster = node.is_some_and(|n| n.cluster_id == Some(cluster));
+        if remote_as == self.local_as && !same_cluster { Reflection::Client } else { Reflection::None }
+    }
+
+    fn password(&self, reference: &SecretKeyRef) -> Result<Secret, String> {
+        let password = self.objects.password(reference)?;
+        let text =
+            std::str::from_utf8(password.expose()).map_err(|_| format!("Secret {} is not text", reference.name))?;
+        match text.len() {
+            0 => Err(format!("Secret {} is empty", reference.name)),
+            // TCP_MD5SIG_MAXKEYLEN, linux/tcp.h.
+            1..=80 => Ok(Secret::new(text)),
+            _ => Err(format!("Secret {} is longer than 80 octets, the most TCP-MD5 takes", reference.name)),
+        }
+    }
+
+    /// Adds a peer unless a more particular one has its address and port. Without its password a peer is left out:
+    /// a session that was to be authenticated must not come up without.
+    fn add(&mut self, key: PeerKey, mut config: PeerConfig, object: Option<&BgpPeer>) {
+        let own = Family::ALL.iter().filter_map(|f| self.node.address(*f)).any(|a| a.address == key.address);
+        if own {
+            return;
+        }
+        if let Some(reference) = object.and_then(|o| o.password.as_ref()) {
+            match self.password(reference) {
+                Ok(secret) => config.password = Some(secret),
+                Err(problem) => {
+                    self.problems
+                        .push(format!("BGPPeer/{}: spec.password: {problem}: no session with {key}", config.name));
+                    return;
+                }
+            }
+        }
+        match self.found.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(config);
+            }
+            Entry::Occupied(first) => {
+                // The mesh giving way to a BGPPeer is as intended, and so is a reverse peering that says the same.
+                let same = first.get().name == config.name;
+                if config.kind != PeerKind::Mesh && !same {
+                    let (name, first) = (&config.name, &first.get().name);
+                    self.problems
+                        .push(format!("BGPPeer/{name}: {key} is peered with by BGPPeer/{first} already: not used"));
+                }
+            }
+        }
+    }
+}
+
+/// Whether a BGPPeer is for this node.
+fn applies(peer: &BgpPeer, node: &Node) -> bool {
+    match (&peer.node, &peer.node_selector) {
+        (Some(name), _) => *name == node.name,
+        (None, Some(selector)) => selector.chooses(&node.meta.labels),
+        (None, None) => true,
+    }
+}
+
+fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs())
+}

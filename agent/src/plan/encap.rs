@@ -1,0 +1,135 @@
+//! Whether a route goes through the IPIP tunnel, and how the tunnel device should be.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use dataplane::want::Tunnel;
+use ipam::Block;
+use model::object::{EncapMode, IpPool, Node};
+use model::{Family, Prefix, kernel};
+
+use crate::plan::pods::{IPIP_OVERHEAD, uplink_mtu};
+use crate::world::World;
+
+/// Through the tunnel or not, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encap {
+    /// As it is.
+    Plain(PlainReason),
+    /// In an IPv4 packet to the next hop (RFC 2003).
+    Tunnel(TunnelReason),
+}
+
+/// Why a route is not tunnelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlainReason {
+    /// No pool covers the prefix.
+    NoPool,
+    /// The pool's mode is Never.
+    Never(String),
+    /// Next hop and node share this subnet.
+    SameSubnet(IpAddr, Prefix),
+    /// The next hop is a router, which has no tunnel's other end.
+    NotANode(IpAddr),
+}
+
+/// Why a route is tunnelled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TunnelReason {
+    /// The pool's mode is Always.
+    Always(String),
+    /// The next hop is not on this node's subnet.
+    CrossSubnet(IpAddr, Prefix),
+}
+
+/// Decides for one next hop of one prefix.
+pub fn encap(world: &World, prefix: &Prefix, next_hop: IpAddr) -> Encap {
+    let Some(pool) = pool_of(world, prefix) else { return Encap::Plain(PlainReason::NoPool) };
+    let name = || pool.meta.name.clone();
+    if pool.ipip_mode == EncapMode::Never {
+        return Encap::Plain(PlainReason::Never(name()));
+    }
+    let is_node = |node: &Node| node.ipv4().map(IpAddr::V4) == Some(next_hop);
+    if !world.objects.nodes().any(is_node) {
+        return Encap::Plain(PlainReason::NotANode(next_hop));
+    }
+    if pool.ipip_mode == EncapMode::Always {
+        return Encap::Tunnel(TunnelReason::Always(name()));
+    }
+    let subnet = match world.objects.node(&world.node).and_then(|n| n.ipv4) {
+        Some(own) => own.subnet,
+        None => return Encap::Plain(PlainReason::NotANode(next_hop)),
+    };
+    if subnet.contains(next_hop) {
+        Encap::Plain(PlainReason::SameSubnet(next_hop, subnet))
+    } else {
+        Encap::Tunnel(TunnelReason::CrossSubnet(next_hop, subnet))
+    }
+}
+
+/// The longest IPv4 or IPv6 pool that covers a prefix.
+fn pool_of<'a>(world: &'a World, prefix: &Prefix) -> Option<&'a IpPool> {
+    world.objects.pools().filter(|p| p.cidr.covers(prefix)).max_by_key(|p| p.cidr.length())
+}
+
+/// The tunnel device, if any pool may need it.
+pub fn tunnel(world: &World) -> Option<Tunnel> {
+    let needed = world.objects.pools().any(|pool| pool.ipip_mode != EncapMode::Never);
+    let own = world.objects.node(&world.node)?;
+    own.ipv4?;
+    needed.then(|| {
+        let address = match tunnel_address(world) {
+            Some(IpAddr::V4(address)) => Some(address),
+            _ => None,
+        };
+        Tunnel { mtu: uplink_mtu(world).0.saturating_sub(IPIP_OVERHEAD), address }
+    })
+}
+
+/// The address of the tunnel device: the one it has, if it is one of ours that no pod holds; else the first that no pod
+/// holds. The node's own packets into the tunnel carry it, so that answers find their way back.
+pub fn tunnel_address(world: &World) -> Option<IpAddr> {
+    let node = world.objects.node(&world.node)?;
+    let tunnelled = |prefix: &Prefix| pool_of(world, prefix).is_some_and(|p| p.ipip_mode != EncapMode::Never);
+    let of_ipv4 = |prefix: &&Prefix| prefix.family() == Family::Ipv4;
+    let block = node.pod_cidrs.iter().filter(of_ipv4).find(|prefix| tunnelled(prefix))?;
+    let free = |address: &IpAddr| world.leases.holder(*address).is_none();
+    let device = world.kernel.link(kernel::TUNNEL);
+    let has = device.and_then(|link| {
+        let of_link = world.kernel.actual.addresses.iter().filter(|a| a.index == link.index);
+        of_link.map(|a| a.address).find(|a| block.contains(*a) && free(a))
+    });
+    has.or_else(|| first_free(*block, free))
+}
+
+fn first_free(prefix: Prefix, free: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
+    let block = Block { prefix, pool: String::new(), pool_cidr: prefix, openness: ipam::Openness::Open };
+    // No node holds more pods than this.
+    (0..block.size().min(1 << 16)).filter_map(|offset| block.nth(offset)).find(free)
+}
+
+impl Encap {
+    /// Through the tunnel.
+    pub fn is_tunnel(&self) -> bool {
+        matches!(self, Encap::Tunnel(_))
+    }
+}
+
+impl fmt::Display for Encap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Encap::Plain(PlainReason::NoPool) => f.write_str("no tunnel: no IPPool covers it"),
+            Encap::Plain(PlainReason::Never(pool)) => write!(f, "no tunnel: IPPool {pool} has ipipMode Never"),
+            Encap::Plain(PlainReason::SameSubnet(hop, subnet)) => {
+                write!(f, "no tunnel: next hop {hop} is on this node's subnet {subnet}")
+            }
+            Encap::Plain(PlainReason::NotANode(hop)) => {
+                write!(f, "no tunnel: next hop {hop} is not a node, so no tunnel ends there")
+            }
+            Encap::Tunnel(TunnelReason::Always(pool)) => write!(f, "tunnel: IPPool {pool} has ipipMode Always"),
+            Encap::Tunnel(TunnelReason::CrossSubnet(hop, subnet)) => {
+                write!(f, "tunnel: next hop {hop} is not on this node's subnet {subnet}")
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Routes that should be in the kernel, each with its reasons: pods, own blocks, and what was learned.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::IpAddr;
+
+use bgp::speaker::Best;
+use dataplane::want::{NextHop, NextHops, Route};
+use model::api::show::RouteSource;
+use model::{Prefix, kernel};
+
+use super::encap::{Encap, encap};
+use crate::world::World;
+
+/// One route: where it comes from, and what should be in the kernel for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoutePlan {
+    /// Who wants it.
+    pub source: RouteSource,
+    /// What should be there, or why nothing can be.
+    pub route: Result<Route, Unusable>,
+    /// For each next hop as learned: the tunnel decision.
+    pub encap: Vec<(IpAddr, Encap)>,
+}
+
+/// Why a wanted route can't be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unusable {
+    /// None of the next hops can be reached.
+    Unreachable(Vec<IpAddr>),
+    /// The tunnel device is not there.
+    NoTunnel,
+    /// The pod's link is not there.
+    NoLink(String),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unusable::Unreachable(hops) => {
+                let hops: Vec<String> = hops.iter().map(IpAddr::to_string).collect();
+                write!(f, "next hop {} can't be reached: no route to it", hops.join(", "))
+            }
+            Unusable::NoTunnel => write!(f, "{} is not there: has the kernel an ipip module?", kernel::TUNNEL),
+            Unusable::NoLink(name) => write!(f, "link {name} is not there"),
+        }
+    }
+}
+
+/// Every prefix that some source has a route for.
+pub fn prefixes(world: &World) -> BTreeSet<Prefix> {
+    let mut prefixes: BTreeSet<Prefix> = world.learned.prefixes().copied().collect();
+    prefixes.extend(world.leases.iter().flat_map(|lease| lease.addresses.iter().copied().map(Prefix::host)));
+    if let Some(node) = world.objects.node(&world.node) {
+        prefixes.extend(&node.pod_cidrs);
+    }
+    prefixes
+}
+
+/// The route of one prefix, if any source has one: a pod before a block before what was learned.
+pub fn route(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
+    of_pod(world, prefix).or_else(|| of_block(world, prefix)).or_else(|| of_learned(world, prefix))
+}
+
+/// A pod of this node that is plumbed.
+fn of_pod(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
+    if !prefix.is_host() {
+        return None;
+    }
+    let lease = world.leases.holder(prefix.address()).filter(|lease| lease.plumbed.is_some())?;
+    let link = world.kernel.link(&lease.host_interface);
+    let route = match link {
+        Some(link) => Ok(Route::unicast(*prefix, NextHops::one(NextHop::on_link(link.index)))),
+        None => Err(Unusable::NoLink(lease.host_interface.clone())),
+    };
+    Some(RoutePlan { source: RouteSource::Pod, route, encap: Vec::new() })
+}
+
+/// A block of this node: what no pod has is dropped here, lest it go back to the router and round in circles.
+fn of_block(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
+    let node = world.objects.node(&world.node)?;
+    // The /32 of a block of one address would shadow its pod.
+    let own = node.pod_cidrs.contains(prefix) && !prefix.is_host();
+    own.then(|| RoutePlan { source: RouteSource::Block, route: Ok(Route::blackhole(*prefix)), encap: Vec::new() })
+}
+
+fn of_learned(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
+    let best: &Best = world.learned.best(prefix)?;
+    let mut hops = BTreeSet::new();
+    let mut decisions = Vec::new();
+    let mut no_tunnel = false;
+    for next_hop in &best.next_hops {
+        let decision = encap(world, prefix, next_hop.address);
+        if decision.is_tunnel() {
+            match world.kernel.link(kernel::TUNNEL) {
+                Some(tunnel) => {
+                    hops.insert(NextHop::via(next_hop.address, tunnel.index).onlink());
+                }
+                None => no_tunnel = true,
+            }
+        } else {
+            hops.extend(resolve(world, next_hop.address));
+        }
+        decisions.push((next_hop.address, decision));
+    }
+    let route = match NextHops::new(hops) {
+        Ok(hops) => Ok(Route::unicast(*prefix, hops)),
+        Err(_) if no_tunnel => Err(Unusable::NoTunnel),
+        Err(_) => Err(Unusable::Unreachable(best.next_hops.iter().map(|h| h.address).collect())),
+    };
+    Some(RoutePlan { source: RouteSource::Bgp, route, encap: decisions })
+}
+
+/// Where the kernel's table leads for a next hop: to itself if it is on a link, else to the routers of the way to it.
+fn resolve(world: &World, next_hop: IpAddr) -> Vec<NextHop> {
+    let Some(way) = world.kernel.way_to(next_hop) else { return Vec::new() };
+    let via = |hop: &NextHop| {
+        let device = hop.device?;
+        Some(NextHop { onlink: hop.onlink, ..NextHop::via(hop.gateway.unwrap_or(next_hop), device) })
+    };
+    way.next_hops().iter().filter_map(via).collect()
+}

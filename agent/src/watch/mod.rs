@@ -1,0 +1,3 @@
+//! What happens outside, turned into facts. Nothing in here decides anything.
+
+pub mod objects;

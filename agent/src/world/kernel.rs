@@ -1,0 +1,102 @@
+//! The kernel's links, addresses and routes, as its events tell.
+
+use std::net::IpAddr;
+
+use dataplane::actual::{Actual, ActualRoute, KernelEvent, Link};
+use dataplane::want::RouteKey;
+use model::{Family, Prefix, kernel};
+
+use super::{Dirty, DirtyRoutes};
+
+/// The kernel as it is.
+#[derive(Debug, Default)]
+pub struct Kernel {
+    /// All of it.
+    pub actual: Actual,
+}
+
+impl Kernel {
+    /// Takes an event in.
+    ///
+    /// A pod's link concerns that pod only; a route of ours concerns only itself. Anything else may change where next
+    /// hops lead, and with that every route.
+    pub fn learn(&mut self, event: KernelEvent) -> Dirty {
+        let of_pod = self.concerns_pod(&event);
+        let foreign = is_foreign_route(&event);
+        let touched = self.actual.learn(event);
+        let mut dirty = Dirty::nothing();
+        if let Some(name) = of_pod {
+            dirty.links.insert(name);
+        } else if touched.links || touched.all_routes || foreign {
+            dirty.tunnel = touched.links || touched.all_routes;
+            dirty.routes = DirtyRoutes::All;
+        }
+        dirty.nat = touched.nft.is_some();
+        dirty.installed.extend(touched.routes);
+        dirty
+    }
+
+    /// The link of this name.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.actual.link(name)
+    }
+
+    /// The link that has this address.
+    pub fn link_with(&self, address: IpAddr) -> Option<&Link> {
+        let held = self.actual.addresses.iter().find(|a| a.address == address)?;
+        self.actual.links.get(&held.index)
+    }
+
+    /// Whether a link of ours towards a pod has this name.
+    pub fn pod_links(&self) -> impl Iterator<Item = &Link> {
+        self.actual.links.values().filter(|link| is_pod_link(&link.name))
+    }
+
+    /// The most specific route of another's that leads to an address, and not into nothing.
+    pub fn way_to(&self, address: IpAddr) -> Option<&ActualRoute> {
+        let bits = Family::of(address).bits();
+        (0..=bits).rev().find_map(|length| {
+            let prefix = Prefix::masked(address, length).ok()?;
+            self.actual.routes.to(prefix).find(|route| !is_ours(route) && !route.next_hops().is_empty())
+        })
+    }
+
+    /// What holds a place in the table.
+    pub fn at(&self, key: &RouteKey) -> &[ActualRoute] {
+        self.actual.routes.at(key)
+    }
+
+    /// The name of the pod link that an event is about, if it is about one and nothing else.
+    fn concerns_pod(&self, event: &KernelEvent) -> Option<String> {
+        let name = match event {
+            KernelEvent::Link(link) => link.name.clone(),
+            KernelEvent::LinkGone { name, .. } => name.clone(),
+            KernelEvent::Address(address) | KernelEvent::AddressGone(address) => {
+                self.actual.links.get(&address.index)?.name.clone()
+            }
+            KernelEvent::Route(route) | KernelEvent::RouteReplaced(route) | KernelEvent::RouteGone(route) => {
+                let device = route.next_hops().first()?.device?;
+                self.actual.links.get(&device)?.name.clone()
+            }
+            _ => return None,
+        };
+        is_pod_link(&name).then_some(name)
+    }
+}
+
+fn is_pod_link(name: &str) -> bool {
+    name.starts_with(kernel::POD_LINK_PREFIX)
+}
+
+fn is_ours(route: &ActualRoute) -> bool {
+    route.protocol == kernel::ROUTE_PROTOCOL
+}
+
+fn is_foreign_route(event: &KernelEvent) -> bool {
+    match event {
+        KernelEvent::Route(route) | KernelEvent::RouteReplaced(route) | KernelEvent::RouteGone(route) => {
+            !is_ours(route)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,151 @@
+//! The one picture of what is true. It learns facts and says which keys they touch; it decides nothing and does nothing.
+
+pub mod kernel;
+pub mod learned;
+pub mod objects;
+
+use std::collections::BTreeSet;
+
+use dataplane::want::RouteKey;
+use model::{NodeName, Prefix};
+
+use crate::fact::{Fact, Source};
+pub use kernel::Kernel;
+pub use learned::Learned;
+pub use objects::Objects;
+
+/// All that this agent knows.
+#[derive(Debug)]
+pub struct World {
+    /// Who we are.
+    pub node: NodeName,
+    /// The configuration.
+    pub objects: Objects,
+    /// The kernel's links, addresses and routes that are not ours.
+    pub kernel: Kernel,
+    /// What the speaker believes.
+    pub learned: Learned,
+    /// Who holds which address.
+    pub leases: ipam::Leases,
+    synced: BTreeSet<Source>,
+}
+
+/// Which keys a fact touches: what has to be planned again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Dirty {
+    /// Sessions, identity, what is originated.
+    pub bgp: bool,
+    /// The tunnel device.
+    pub tunnel: bool,
+    /// Masquerading.
+    pub nat: bool,
+    /// Routes.
+    pub routes: DirtyRoutes,
+    /// Links of pods, by name.
+    pub links: BTreeSet<String>,
+    /// Places in the kernel's table where something changed: to be compared with what is wanted, which is as before.
+    pub installed: BTreeSet<RouteKey>,
+}
+
+/// Which routes have to be planned again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DirtyRoutes {
+    /// These.
+    Some(BTreeSet<Prefix>),
+    /// All.
+    All,
+}
+
+impl Default for DirtyRoutes {
+    fn default() -> DirtyRoutes {
+        DirtyRoutes::Some(BTreeSet::new())
+    }
+}
+
+impl Dirty {
+    /// Nothing.
+    pub fn nothing() -> Dirty {
+        Dirty::default()
+    }
+    /// Everything: what a newborn agent plans.
+    pub fn everything() -> Dirty {
+        Dirty { bgp: true, tunnel: true, nat: true, routes: DirtyRoutes::All, ..Dirty::default() }
+    }
+    /// These routes only.
+    pub fn routes(prefixes: impl IntoIterator<Item = Prefix>) -> Dirty {
+        Dirty { routes: DirtyRoutes::Some(prefixes.into_iter().collect()), ..Dirty::default() }
+    }
+    /// Both together.
+    pub fn and(mut self, other: Dirty) -> Dirty {
+        self.bgp |= other.bgp;
+        self.tunnel |= other.tunnel;
+        self.nat |= other.nat;
+        self.routes = match (self.routes, other.routes) {
+            (DirtyRoutes::Some(mut a), DirtyRoutes::Some(b)) => {
+                a.extend(b);
+                DirtyRoutes::Some(a)
+            }
+            _ => DirtyRoutes::All,
+        };
+        self.links.extend(other.links);
+        self.installed.extend(other.installed);
+        self
+    }
+    /// Whether there is nothing to plan.
+    pub fn is_nothing(&self) -> bool {
+        *self == Dirty::default()
+    }
+}
+
+impl World {
+    /// Knows nothing but its name.
+    pub fn new(node: NodeName) -> World {
+        World {
+            objects: Objects::default(),
+            kernel: Kernel::default(),
+            learned: Learned::default(),
+            leases: ipam::Leases::default(),
+            synced: BTreeSet::new(),
+            node,
+        }
+    }
+
+    /// Takes a fact in.
+    pub fn learn(&mut self, fact: Fact) -> Dirty {
+        match fact {
+            Fact::Object(fact) => self.objects.learn(*fact),
+            Fact::ObjectGone(key) => self.objects.forget(&key),
+            Fact::ObjectErrors(errors) => {
+                self.objects.errors = errors;
+                Dirty::nothing()
+            }
+            Fact::Kernel(event) => self.kernel.learn(event),
+            Fact::Learned(change) => self.learned.learn(change),
+            Fact::Lease(record) => self.learn_lease(record),
+            Fact::InSync(source) => {
+                self.synced.insert(source);
+                Dirty::everything()
+            }
+        }
+    }
+
+    /// Whether this source has told all it had at first.
+    pub fn is_in_sync(&self, source: Source) -> bool {
+        self.synced.contains(&source)
+    }
+
+    fn learn_lease(&mut self, record: ipam::Record) -> Dirty {
+        let touched = match &record {
+            ipam::Record::Lease(lease) => {
+                let before = self.leases.of(&lease.attachment).map(|l| l.addresses.clone());
+                [before.unwrap_or_default(), lease.addresses.clone()].concat()
+            }
+            ipam::Record::Plumbed { attachment, .. } | ipam::Record::Release { attachment } => {
+                self.leases.of(attachment).map(|l| l.addresses.clone()).unwrap_or_default()
+            }
+            ipam::Record::Freed(_) => Vec::new(),
+        };
+        self.leases.apply(record);
+        Dirty::routes(touched.into_iter().map(Prefix::host))
+    }
+}

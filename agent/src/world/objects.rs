@@ -1,0 +1,122 @@
+//! The objects in force, by kind and name.
+
+use std::collections::BTreeMap;
+
+use model::object::{
+    BgpConfiguration, BgpPeer, IpPool, Kind, Namespace, Node, Object, ObjectError, ObjectKey, Password, Pod, Secret,
+    SecretKeyRef,
+};
+use model::{NodeName, PodRef};
+
+use super::{Dirty, DirtyRoutes};
+use crate::fact::ObjectFact;
+
+/// What the user wants.
+#[derive(Debug, Default)]
+pub struct Objects {
+    all: BTreeMap<ObjectKey, ObjectFact>,
+    /// What is wrong with the objects; none of it is in force.
+    pub errors: Vec<ObjectError>,
+}
+
+impl Objects {
+    /// Takes an object in, new or changed.
+    pub fn learn(&mut self, fact: ObjectFact) -> Dirty {
+        let key = fact.object.key();
+        let touched = touches(&fact.object);
+        let before = self.all.insert(key, fact);
+        touched.and(before.map(|b| touches(&b.object)).unwrap_or_default())
+    }
+
+    /// Lets an object go.
+    pub fn forget(&mut self, key: &ObjectKey) -> Dirty {
+        self.all.remove(key).map(|fact| touches(&fact.object)).unwrap_or_default()
+    }
+
+    /// Every object in force, with where it comes from, in order of its key.
+    pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &ObjectFact)> {
+        self.all.iter()
+    }
+
+    /// A node by name.
+    pub fn node(&self, name: &NodeName) -> Option<&Node> {
+        match self.object(Kind::Node, None, name.as_str())? {
+            Object::Node(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// All nodes, in order of name.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.objects().filter_map(|o| if let Object::Node(n) = o { Some(n) } else { None })
+    }
+
+    /// All pools, in order of name.
+    pub fn pools(&self) -> impl Iterator<Item = &IpPool> {
+        self.objects().filter_map(|o| if let Object::IpPool(p) = o { Some(p) } else { None })
+    }
+
+    /// All BGPPeers, in order of name.
+    pub fn bgp_peers(&self) -> impl Iterator<Item = &BgpPeer> {
+        self.objects().filter_map(|o| if let Object::BgpPeer(p) = o { Some(p) } else { None })
+    }
+
+    /// A BGPConfiguration by name.
+    pub fn bgp_configuration(&self, name: &str) -> Option<&BgpConfiguration> {
+        match self.object(Kind::BgpConfiguration, None, name)? {
+            Object::BgpConfiguration(configuration) => Some(configuration),
+            _ => None,
+        }
+    }
+
+    /// A pod by namespace and name.
+    pub fn pod(&self, reference: &PodRef) -> Option<&Pod> {
+        match self.object(Kind::Pod, Some(&reference.namespace), &reference.name)? {
+            Object::Pod(pod) => Some(pod),
+            _ => None,
+        }
+    }
+
+    /// A namespace by name.
+    pub fn namespace(&self, name: &str) -> Option<&Namespace> {
+        match self.object(Kind::Namespace, None, name)? {
+            Object::Namespace(namespace) => Some(namespace),
+            _ => None,
+        }
+    }
+
+    /// The value a reference names: in whatever namespace, as long as only one Secret has that name.
+    pub fn password(&self, reference: &SecretKeyRef) -> Result<&Password, String> {
+        let SecretKeyRef { name, key, .. } = reference;
+        let mut secrets = self.objects().filter_map(|o| match o {
+            Object::Secret(s) if s.meta.name == *name => Some(s),
+            _ => None,
+        });
+        let secret: &Secret = secrets.next().ok_or_else(|| format!("Secret {name} is not there"))?;
+        if secrets.next().is_some() {
+            return Err(format!("more than one Secret has the name {name}"));
+        }
+        secret.values.get(key).ok_or_else(|| format!("Secret {name} has no key {key}"))
+    }
+
+    fn object(&self, kind: Kind, namespace: Option<&str>, name: &str) -> Option<&Object> {
+        let key = ObjectKey { kind, namespace: namespace.map(str::to_string), name: name.to_string() };
+        self.all.get(&key).map(|fact| &fact.object)
+    }
+
+    fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.all.values().map(|fact| &fact.object)
+    }
+}
+
+/// What has to be planned again when this object comes, changes or goes.
+fn touches(object: &Object) -> Dirty {
+    match object {
+        // Addresses decide tunnels, pod CIDRs decide blocks, labels decide peers.
+        Object::Node(_) => Dirty { bgp: true, tunnel: true, routes: DirtyRoutes::All, ..Dirty::default() },
+        Object::IpPool(_) => Dirty { bgp: true, tunnel: true, nat: true, routes: DirtyRoutes::All, ..Dirty::default() },
+        Object::BgpConfiguration(_) | Object::BgpPeer(_) | Object::Secret(_) => Dirty { bgp: true, ..Dirty::default() },
+        // Read when a pod is attached; nothing follows from them by themselves.
+        Object::Pod(_) | Object::Namespace(_) => Dirty::nothing(),
+    }
+}
