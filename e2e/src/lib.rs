@@ -6,6 +6,7 @@
 
 pub mod cni;
 pub mod ctl;
+pub mod guest;
 pub mod ip;
 pub mod lab;
 pub mod netns;
