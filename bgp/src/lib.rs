@@ -6,19 +6,7 @@
 pub mod config;
 pub mod rib;
 pub mod speaker;
+pub mod wire;
 
 pub use config::{PeerConfig, PeerKey, SpeakerConfig};
 pub use speaker::{Input, Output, Speaker};
-
-/// Stand-ins until the codec moves in: `pub mod wire;` replaces this.
-pub mod wire {
-    /// A decoded message.
-    #[derive(Debug, Clone)]
-    pub enum Message {}
-    /// How to decode.
-    #[derive(Debug, Clone)]
-    pub struct Context;
-    /// RFC 4271 §4.5.
-    #[derive(Debug, Clone)]
-    pub struct Notification;
-}
