@@ -167,6 +167,17 @@ impl ActualRoute {
     }
 }
 
+impl Route {
+    /// The route as the kernel will have it once made by us, but for a device left to the kernel to choose.
+    pub fn made(&self) -> ActualRoute {
+        let kind = match &self.kind {
+            RouteKind::Unicast(hops) => ActualKind::Unicast(hops.clone()),
+            RouteKind::Blackhole => ActualKind::Blackhole,
+        };
+        ActualRoute { prefix: self.prefix, metric: self.metric, protocol: model::kernel::ROUTE_PROTOCOL, kind }
+    }
+}
+
 /// Whether the kernel's next hops are those wanted; a device left open matches any, one hop's weight means nothing.
 fn same_hops(have: &NextHops, want: &NextHops) -> bool {
     let (have, want) = (have.as_slice(), want.as_slice());

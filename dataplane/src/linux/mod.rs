@@ -3,7 +3,10 @@
 //! Synchronous, without a runtime, so that the shim uses it as it is and the agent wraps it.
 
 pub mod attribute;
+pub mod decode;
 pub mod netlink;
 pub mod netns;
+pub mod pod;
+pub mod routes;
 pub mod socket;
 pub mod sysctl;

@@ -1,0 +1,175 @@
+//! Links, addresses and routes out of rtnetlink messages. Only the attributes we use are read; unknown ones never matter.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU8;
+
+use model::Prefix;
+
+use super::attribute::{Message, address, attributes, text, u8_at, u16_at, u32_at};
+use crate::actual::{ActualKind, ActualRoute, Address, Link};
+use crate::want::{NextHop, NextHops};
+
+/// `RT_TABLE_MAIN`.
+pub(super) const TABLE_MAIN: u8 = 254;
+/// `RTM_F_CLONED`: an exception the kernel keeps for one destination, not a route.
+const CLONED: u32 = 0x200;
+/// `RTNH_F_ONLINK`.
+const ONLINK: u32 = 4;
+
+/// `rtm_type`, `RTA_…` of linux/rtnetlink.h.
+mod rt {
+    pub const UNICAST: u8 = 1;
+    pub const BLACKHOLE: u8 = 6;
+    pub const UNREACHABLE: u8 = 7;
+    pub const PROHIBIT: u8 = 8;
+    pub const THROW: u8 = 9;
+    pub const DST: u16 = 1;
+    pub const OIF: u16 = 4;
+    pub const GATEWAY: u16 = 5;
+    pub const PRIORITY: u16 = 6;
+    pub const MULTIPATH: u16 = 9;
+    pub const TABLE: u16 = 15;
+    pub const VIA: u16 = 18;
+}
+
+/// The link of an RTM_NEWLINK or RTM_DELLINK message.
+pub fn link(message: &Message<'_>) -> Option<Link> {
+    const ADDRESS: u16 = 1;
+    const IFNAME: u16 = 3;
+    const IFALIAS: u16 = 20;
+    const MTU: u16 = 4;
+    const LINKINFO: u16 = 18;
+    const INFO_KIND: u16 = 1;
+    const GROUP: u16 = 27;
+    let flags = u32_at(message.payload, 8)?;
+    let mut link = Link {
+        index: u32_at(message.payload, 4)?,
+        name: String::new(),
+        up: flags & libc::IFF_UP as u32 != 0,
+        carrier: flags & libc::IFF_LOWER_UP as u32 != 0,
+        mtu: 0,
+        group: 0,
+        kind: None,
+        mac: None,
+        alias: None,
+    };
+    for (kind, value) in attributes(message.payload.get(16..)?) {
+        match kind {
+            ADDRESS => link.mac = value.try_into().ok(),
+            IFNAME => link.name = text(value),
+            IFALIAS => link.alias = Some(text(value)),
+            MTU => link.mtu = u32_at(value, 0)?,
+            GROUP => link.group = u32_at(value, 0)?,
+            LINKINFO => link.kind = attributes(value).find(|(kind, _)| *kind == INFO_KIND).map(|(_, name)| text(name)),
+            _ => {}
+        }
+    }
+    (!link.name.is_empty()).then_some(link)
+}
+
+/// The address of an RTM_NEWADDR or RTM_DELADDR message.
+pub fn interface_address(message: &Message<'_>) -> Option<Address> {
+    const ADDRESS: u16 = 1;
+    const LOCAL: u16 = 2;
+    let (mut remote, mut local) = (None, None);
+    for (kind, value) in attributes(message.payload.get(8..)?) {
+        match kind {
+            ADDRESS => remote = address(value),
+            LOCAL => local = address(value),
+            _ => {}
+        }
+    }
+    Some(Address {
+        index: u32_at(message.payload, 4)?,
+        // On a point-to-point link `IFA_ADDRESS` is the other end's; IPv6 has only that one otherwise.
+        address: local.or(remote)?,
+        length: u8_at(message.payload, 1)?,
+        scope: u8_at(message.payload, 3)?,
+    })
+}
+
+/// The route of an RTM_NEWROUTE or RTM_DELROUTE message, if it is one of table `main` that forwards or drops packets.
+///
+/// Routes for one type of service (`rtm_tos`) or one source only are no rivals of ours and are left out.
+pub fn route(message: &Message<'_>) -> Option<ActualRoute> {
+    let header = message.payload;
+    let unspecified = match i32::from(u8_at(header, 0)?) {
+        libc::AF_INET => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        libc::AF_INET6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => return None,
+    };
+    let (length, source_length, tos) = (u8_at(header, 1)?, u8_at(header, 2)?, u8_at(header, 3)?);
+    let (mut table, protocol, kind) = (u32::from(u8_at(header, 4)?), u8_at(header, 5)?, u8_at(header, 7)?);
+    let flags = u32_at(header, 8)?;
+    let (mut destination, mut metric) = (unspecified, 0);
+    let (mut one, mut several) = (Hop::default(), None);
+    for (kind, value) in attributes(header.get(12..)?) {
+        match kind {
+            rt::DST => destination = address(value)?,
+            rt::PRIORITY => metric = u32_at(value, 0)?,
+            rt::TABLE => table = u32_at(value, 0)?,
+            rt::MULTIPATH => several = NextHops::new(multipath(value)).ok(),
+            _ => one.read(kind, value),
+        }
+    }
+    if table != u32::from(TABLE_MAIN) || source_length != 0 || tos != 0 || flags & CLONED != 0 {
+        return None;
+    }
+    let kind = match kind {
+        rt::UNICAST => match several.or_else(|| one.next_hop(flags, 0).map(NextHops::one)) {
+            Some(hops) => ActualKind::Unicast(hops),
+            // The kernel may be told to name a nexthop object only (net.ipv4.nexthop_compat_mode).
+            None => ActualKind::Other(kind),
+        },
+        rt::BLACKHOLE => ActualKind::Blackhole,
+        rt::UNREACHABLE => ActualKind::Unreachable,
+        rt::PROHIBIT | rt::THROW => ActualKind::Other(kind),
+        _ => return None,
+    };
+    Some(ActualRoute { prefix: Prefix::masked(destination, length).ok()?, metric, protocol, kind })
+}
+
+/// A next hop while its attributes are read.
+#[derive(Default)]
+struct Hop {
+    gateway: Option<IpAddr>,
+    device: Option<u32>,
+}
+
+impl Hop {
+    fn read(&mut self, kind: u16, value: &[u8]) {
+        match kind {
+            rt::OIF => self.device = u32_at(value, 0),
+            rt::GATEWAY => self.gateway = address(value),
+            // `struct rtvia`: the family, then the address: an IPv4 route through an IPv6 router (RFC 8950).
+            rt::VIA => self.gateway = value.get(2..).and_then(address),
+            _ => {}
+        }
+    }
+
+    fn next_hop(self, flags: u32, hops: u8) -> Option<NextHop> {
+        if self.gateway.is_none() && self.device.is_none() {
+            return None;
+        }
+        Some(NextHop {
+            gateway: self.gateway,
+            device: self.device,
+            onlink: flags & ONLINK != 0,
+            weight: NonZeroU8::new(hops.saturating_add(1)).unwrap_or(NonZeroU8::MIN),
+        })
+    }
+}
+
+/// The next hops in an `RTA_MULTIPATH`: `struct rtnexthop`, each followed by its own attributes.
+fn multipath(bytes: &[u8]) -> impl Iterator<Item = NextHop> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let length = usize::from(u16_at(rest, 0)?);
+        let (flags, hops, device) = (u8_at(rest, 2)?, u8_at(rest, 3)?, u32_at(rest, 4)?);
+        let mut hop = Hop { gateway: None, device: (device != 0).then_some(device) };
+        attributes(rest.get(8..length)?).for_each(|(kind, value)| hop.read(kind, value));
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some(hop.next_hop(u32::from(flags), hops))
+    })
+    .flatten()
+}

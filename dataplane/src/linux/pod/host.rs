@@ -1,0 +1,80 @@
+//! The host side of a pod's link: its settings and the routes to the pod.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use netlink_packet_route::AddressFamily;
+
+use super::message::Requests;
+use super::seen::{self, is_ours};
+use super::{PodError, PodWant};
+use crate::linux::netlink::{NLM_F_EXCL, NLM_F_REPLACE, Netlink};
+use crate::linux::sysctl::SysctlError;
+
+/// Settings of the host side, as Calico has them, and why.
+pub(super) fn settings(want: &PodWant) -> Vec<(String, &'static str)> {
+    let link = &want.plan.host_interface;
+    let mut settings = vec![
+        // The node answers for every address the pod asks for: it is the pod's only neighbour.
+        (format!("ipv4/conf/{link}/proxy_arp"), "1"),
+        // At once: the kernel's default is a random wait of up to 0.8 s.
+        (format!("ipv4/neigh/{link}/proxy_delay"), "0"),
+        (format!("ipv4/conf/{link}/forwarding"), "1"),
+        (format!("ipv4/conf/{link}/route_localnet"), "1"),
+    ];
+    if Path::new("/proc/sys/net/ipv6").exists() {
+        settings.push((format!("ipv6/conf/{link}/accept_ra"), "0"));
+        if want.has_ipv6() {
+            settings.push((format!("ipv6/conf/{link}/disable_ipv6"), "0"));
+            settings.push((format!("ipv6/conf/{link}/accept_dad"), "0"));
+            settings.push((format!("ipv6/conf/{link}/proxy_ndp"), "1"));
+            settings.push((format!("ipv6/conf/{link}/forwarding"), "1"));
+        }
+    }
+    settings
+}
+
+/// Written without a look first: the link is new, its settings are the kernel's defaults.
+pub(super) fn settle(want: &PodWant) -> Result<(), PodError> {
+    for (key, value) in settings(want) {
+        let path = Path::new("/proc/sys/net").join(key);
+        std::fs::write(&path, value).map_err(|error| SysctlError { path, doing: format!("write {value:?}"), error })?;
+    }
+    Ok(())
+}
+
+pub(super) fn raise(netlink: &mut Netlink, want: &PodWant, index: u32) -> Result<(), PodError> {
+    let mut requests = Requests::new();
+    requests.up(index, want.mark.as_deref(), &want.plan.host_interface);
+    if want.has_ipv6() {
+        requests.gateway_address(index);
+    }
+    let mut positions = Vec::new();
+    for &address in &want.plan.addresses {
+        positions.push((requests.host_route(address, index, NLM_F_EXCL), address));
+    }
+    let replies = requests.run(netlink, &[libc::EEXIST])?;
+    let taken = positions.into_iter().filter(|(position, _)| replies.refusal(*position).is_some());
+    let taken: Vec<IpAddr> = taken.map(|(_, address)| address).collect();
+    if taken.is_empty() { Ok(()) } else { replace(netlink, &taken, index) }
+}
+
+/// Routes that exist already: ours (of this link, or of one about to go) are replaced, another's are not.
+fn replace(netlink: &mut Netlink, taken: &[IpAddr], index: u32) -> Result<(), PodError> {
+    let mut requests = Requests::new();
+    for &address in taken {
+        let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+        let routes = seen::routes(netlink, family)
+            .map_err(|error| PodError::Netlink { doing: format!("look at the routes to {address}"), error })?;
+        let same = |r: &&seen::RouteSeen| r.is_to(address) && r.metric == model::kernel::ROUTE_METRIC;
+        if let Some(other) = routes.iter().find(|route| same(route) && !is_ours(route)) {
+            let oif = other.oif.map_or("nowhere".to_string(), |oif| format!("link {oif}"));
+            let protocol = other.protocol;
+            return Err(PodError::Foreign(format!(
+                "a route to {address} by {oif} exists, of protocol {protocol}, not ours; it is left alone"
+            )));
+        }
+        requests.host_route(address, index, NLM_F_REPLACE);
+    }
+    requests.run(netlink, &[]).map(|_| ())
+}

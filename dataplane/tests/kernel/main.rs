@@ -1,0 +1,6 @@
+//! What the kernel makes of our messages: each test in a network namespace of its own thread.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod lab;
+mod routes;
