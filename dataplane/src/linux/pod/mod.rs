@@ -7,6 +7,8 @@ mod inside;
 mod message;
 mod remove;
 mod seen;
+#[cfg(test)]
+mod tests;
 
 pub use check::check;
 pub use remove::{end_group, retire, unroute};
