@@ -87,7 +87,12 @@ impl Lab {
         ip::batch(&lines)?;
         for netns in &machines {
             // Addresses of the lab need no duplicate detection. What nodes forward is the agent's business.
-            netns.sysctl(&[("ipv6/conf/default/accept_dad", "0"), ("ipv4/conf/all/rp_filter", "0")])?;
+            // An uplink that was down keeps its addresses, as network daemons see to it on real machines.
+            netns.sysctl(&[
+                ("ipv6/conf/default/accept_dad", "0"),
+                ("ipv6/conf/all/keep_addr_on_down", "1"),
+                ("ipv4/conf/all/rp_filter", "0"),
+            ])?;
             ip::batch_in(netns, &["link set lo up".into()])?;
         }
         for netns in machines.iter().skip(plan.nodes) {

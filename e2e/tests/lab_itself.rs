@@ -48,6 +48,7 @@ fn bird_and_frr_speak_with_each_other() -> Result<()> {
         asn: trial.plan.node_as(1),
         networks: vec!["10.244.1.0/24".into(), "fd00:244:0:1::/64".into()],
         neighbours: neighbours.map(|(name, family)| Neighbour::new(name, family.of(link.router), config.asn)).into(),
+        graceful_restart: false,
     };
     other.neighbour("tor_v4")?.password = Some("secret".into());
     other.neighbour("tor_v6")?.ttl_security = true;

@@ -1,6 +1,7 @@
 //! BIRD 2 as a router.
 
 use std::fmt::Write;
+use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
@@ -10,6 +11,7 @@ use crate::plan::{FAMILIES, Family};
 
 pub(super) fn render(config: &Config) -> String {
     let mut text = format!("log stderr all;\nrouter id {};\nprotocol device {{}}\n", config.id);
+    let kernel = if config.graceful_restart { " persist; graceful restart on;" } else { "" };
     for family in FAMILIES {
         let (channel, name) = (channel(family), short(family));
         let networks: String = config
@@ -21,7 +23,7 @@ pub(super) fn render(config: &Config) -> String {
         // The blackholes are only announced; what lies behind them is routed by the namespace itself.
         let _ = write!(
             text,
-            "protocol kernel kernel_{name} {{ {channel} {{ import none; export where source = RTS_BGP; }}; merge paths on; }}\n\
+            "protocol kernel kernel_{name} {{ {channel} {{ import none; export where source = RTS_BGP; }}; merge paths on;{kernel} }}\n\
              protocol static static_{name} {{ {channel};{networks} }}\n"
         );
     }
@@ -34,6 +36,9 @@ pub(super) fn render(config: &Config) -> String {
 fn session(config: &Config, neighbour: &Neighbour) -> String {
     let channel = channel(neighbour.family());
     let mut options = String::new();
+    if config.graceful_restart {
+        options += " graceful restart on; graceful restart time 30;";
+    }
     if let Some(password) = &neighbour.password {
         let _ = write!(options, " password \"{password}\";");
     }
@@ -56,7 +61,14 @@ fn channel(family: Family) -> &'static str {
 
 pub(super) fn programs(folder: &Path) -> Vec<(&'static str, Command)> {
     let mut bird = program("/usr/sbin/bird");
-    bird.arg("-f").arg("-c").arg(folder.join("router.conf")).arg("-s").arg(folder.join("bird.ctl"));
+    let graceful =
+        fs::read_to_string(folder.join("router.conf")).is_ok_and(|text| text.contains("graceful restart on;"));
+    bird.args(graceful.then_some("-R"))
+        .arg("-f")
+        .arg("-c")
+        .arg(folder.join("router.conf"))
+        .arg("-s")
+        .arg(folder.join("bird.ctl"));
     vec![("bird", bird)]
 }
 

@@ -27,6 +27,8 @@ pub struct Config {
     pub networks: Vec<String>,
     /// Its neighbours.
     pub neighbours: Vec<Neighbour>,
+    /// Whether it keeps forwarding over its own restart and says so (RFC 4724).
+    pub graceful_restart: bool,
 }
 
 /// One session of a router.
@@ -62,7 +64,7 @@ impl Config {
             let (v4, v6) = plan.rack(tor);
             networks.extend([v4, v6]);
         }
-        Self { id: format!("10.255.0.{tor}"), asn: tor_as(tor), networks, neighbours }
+        Self { id: format!("10.255.0.{tor}"), asn: tor_as(tor), networks, neighbours, graceful_restart: false }
     }
 
     /// The session of that name, to change it.
