@@ -39,6 +39,14 @@ pub struct LargeCommunity {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExtendedCommunity(pub [u8; 8]);
 
+impl ExtendedCommunity {
+    /// Whether it may leave the AS: the T bit is 0 (RFC 4360 §2).
+    pub const fn is_transitive(self) -> bool {
+        let [kind, ..] = self.0;
+        kind & 0x40 == 0
+    }
+}
+
 /// A text is not a community.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a community (such as 64512:100, or 64512:1:2 for a large one)")]

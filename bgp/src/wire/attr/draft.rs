@@ -86,11 +86,17 @@ impl Draft {
     pub fn set_only_to_customer(&mut self, asn: Asn) -> &mut Draft {
         self.set(code::ONLY_TO_CUSTOMER, &asn.value().to_be_bytes())
     }
-    /// Takes away what must not cross the border of an AS: LOCAL_PREF, ORIGINATOR_ID, CLUSTER_LIST, and MED, which means
-    /// something only to the neighbour it was made for (RFC 4271 §5.1.4, §5.1.5, RFC 4456 §8).
+    /// Takes away what must not cross the border of an AS: LOCAL_PREF, ORIGINATOR_ID, CLUSTER_LIST, non-transitive extended
+    /// communities, and MED, which means something only to the neighbour it was made for (RFC 4271 §5.1.4, §5.1.5,
+    /// RFC 4360 §6, RFC 4456 §8).
     pub fn leave_as(&mut self) -> &mut Draft {
         self.local_pref = None;
         self.med = None;
+        let octets = values::find(&self.store, code::EXTENDED_COMMUNITIES).map_or(&[][..], |v| v.octets);
+        let all: Vec<_> = octets.as_chunks::<8>().0.iter().map(|c| ExtendedCommunity(*c)).collect();
+        if !all.iter().all(|c| c.is_transitive()) {
+            self.set_extended_communities(all.into_iter().filter(|c| c.is_transitive()));
+        }
         self.remove(code::ORIGINATOR_ID).remove(code::CLUSTER_LIST)
     }
     /// Takes an attribute of the stored kind away: none of ORIGIN, NEXT_HOP, MULTI_EXIT_DISC, LOCAL_PREF, which are fields.

@@ -43,7 +43,10 @@ impl NextHop {
                 let [first, ..] = a.octets();
                 !matches!(first, 0 | 127 | 224..)
             }
-            IpAddr::V6(a) => !a.is_unspecified() && !a.is_loopback() && !a.is_multicast(),
+            // An IPv4 address in IPv6 clothes is no address on any link.
+            IpAddr::V6(a) => {
+                !a.is_unspecified() && !a.is_loopback() && !a.is_multicast() && a.to_ipv4_mapped().is_none()
+            }
         };
         plausible && !own.contains(&self.address())
     }
