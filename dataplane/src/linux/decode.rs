@@ -41,6 +41,10 @@ pub fn link(message: &Message<'_>) -> Option<Link> {
     const LINKINFO: u16 = 18;
     const INFO_KIND: u16 = 1;
     const GROUP: u16 = 27;
+    // AF_BRIDGE speaks of a link's port in a bridge, and of that port's end.
+    if i32::from(u8_at(message.payload, 0)?) != libc::AF_UNSPEC {
+        return None;
+    }
     let flags = u32_at(message.payload, 8)?;
     let mut link = Link {
         index: u32_at(message.payload, 4)?,

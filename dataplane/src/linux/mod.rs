@@ -4,6 +4,8 @@
 
 pub mod attribute;
 pub mod decode;
+pub mod links;
+pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod pod;

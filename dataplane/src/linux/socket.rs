@@ -126,6 +126,15 @@ impl RawSocket {
 
     /// The next datagram from the kernel. `WouldBlock` when the time is up; ENOBUFS when the kernel had to drop some.
     pub fn receive(&mut self) -> io::Result<&[u8]> {
+        self.receive_with(0)
+    }
+
+    /// Like [`RawSocket::receive`], without waiting.
+    pub fn receive_now(&mut self) -> io::Result<&[u8]> {
+        self.receive_with(libc::MSG_DONTWAIT)
+    }
+
+    fn receive_with(&mut self, flags: libc::c_int) -> io::Result<&[u8]> {
         loop {
             // SAFETY: sockaddr_nl is plain numbers, for which all zero bits are a value.
             #[allow(unsafe_code)]
@@ -138,7 +147,7 @@ impl RawSocket {
                     self.fd.as_raw_fd(),
                     self.buffer.as_mut_ptr().cast(),
                     self.buffer.len(),
-                    libc::MSG_TRUNC,
+                    flags | libc::MSG_TRUNC,
                     (&raw mut from).cast(),
                     &raw mut from_length,
                 )
@@ -165,4 +174,23 @@ impl AsFd for RawSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Waits until one of the descriptors can be read or has an error, or the time is up; says which, in their order.
+pub fn wait(descriptors: &[BorrowedFd<'_>], at_most: Option<Duration>) -> io::Result<Vec<bool>> {
+    let mut polled: Vec<libc::pollfd> =
+        descriptors.iter().map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
+    // Rounded up, so that the time is really up; -1 is for ever.
+    let timeout = at_most.map_or(-1, |time| i32::try_from(time.as_millis() + 1).unwrap_or(i32::MAX));
+    let count = polled.len() as libc::nfds_t;
+    // SAFETY: the pointer and the count describe `polled`, which outlives the call.
+    #[allow(unsafe_code)]
+    let result = unsafe { libc::poll(polled.as_mut_ptr(), count, timeout) };
+    if result < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    Ok(polled.iter().map(|fd| fd.revents != 0).collect())
 }

@@ -6,7 +6,8 @@ use std::process::Command;
 pub fn fresh(test: impl FnOnce() + Send + 'static) {
     let thread = std::thread::spawn(|| {
         dataplane::linux::netns::unshare().expect("a network namespace (needs root)");
-        sh("ip link set lo up");
+        // Without waiting a second for duplicates of link-local addresses.
+        sh("ip link set lo up; echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad");
         test();
     });
     if let Err(panic) = thread.join() {

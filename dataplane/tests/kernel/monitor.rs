@@ -1,0 +1,255 @@
+//! Events: the picture that follows from them is the kernel's, and what is lost comes back within a second.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use dataplane::actual::{Actual, KernelEvent, NftChange, RouteTable};
+use dataplane::diff::{self, Keys};
+use dataplane::linux::monitor::{Monitor, Stopper};
+use dataplane::linux::netlink::Netlink;
+use dataplane::linux::{links, routes, routes::Whose};
+use dataplane::want::{NextHop, NextHops, Route, RouteKey};
+
+use crate::lab::{fresh, index, sh, uplinks};
+
+/// The kernel's events, and the picture so far.
+struct Watched {
+    events: Receiver<KernelEvent>,
+    actual: Actual,
+    seen: Vec<KernelEvent>,
+    _stopper: Stopper,
+}
+
+/// No test waits longer for an event.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Watched {
+    fn start() -> Watched {
+        Watched::with(Monitor::open().unwrap())
+    }
+
+    fn with((monitor, stopper): (Monitor, Stopper)) -> Watched {
+        let (tell, events) = channel();
+        std::thread::spawn(move || monitor.run(|event| _ = tell.send(event)));
+        let mut watched = Watched { events, actual: Actual::default(), seen: vec![], _stopper: stopper };
+        watched.until("a snapshot", |w| w.seen.iter().any(|event| matches!(event, KernelEvent::Snapshot(_))));
+        watched
+    }
+
+    /// Learns events until the condition holds.
+    fn until(&mut self, what: &str, condition: impl Fn(&Watched) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition(self) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(event) = self.events.recv_timeout(left) else {
+                panic!("no {what} after {} events", self.seen.len())
+            };
+            self.learn(event);
+        }
+    }
+
+    fn learn(&mut self, event: KernelEvent) {
+        self.actual.learn(event.clone());
+        self.seen.push(event);
+    }
+
+    /// Learns until the picture is what a dump says; `what` was done before.
+    fn until_as_dumped(&mut self, what: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut netlink = Netlink::route().unwrap();
+            let routes = RouteTable::new(routes::read(&mut netlink, Whose::All).unwrap());
+            let mut addresses = links::addresses(&mut netlink).unwrap();
+            addresses.sort();
+            let known: Vec<_> = self.actual.addresses.iter().copied().collect();
+            let links = links::read(&mut netlink).unwrap();
+            let same_links = links.iter().eq(self.actual.links.values());
+            if sorted(&routes) == sorted(&self.actual.routes) && known == addresses && same_links {
+                return;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(event) = self.events.recv_timeout(left.min(Duration::from_millis(20))) else {
+                if !left.is_zero() {
+                    continue;
+                }
+                let lines = |table: &RouteTable| sorted(table).join("\n");
+                panic!("{what}: known\n{}\ndumped\n{}", lines(&self.actual.routes), lines(&routes));
+            };
+            self.learn(event);
+            while let Ok(event) = self.events.try_recv() {
+                self.learn(event);
+            }
+        }
+    }
+
+    /// Repairs by events alone until all that is wanted is there.
+    fn repair(&mut self, netlink: &mut Netlink, want: &BTreeMap<RouteKey, Route>) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let steps = diff::routes(want, &self.actual.routes, Keys::All).steps;
+            let failures = routes::apply(netlink, &steps, |_| ()).unwrap();
+            if failures.is_empty() {
+                steps.iter().for_each(|step| _ = self.actual.learn(step.effect()));
+            }
+            let real = RouteTable::new(routes::read(netlink, Whose::Ours).unwrap());
+            if diff::routes(want, &real, Keys::All).steps.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{failures:?}");
+            if let Ok(event) = self.events.recv_timeout(Duration::from_millis(50)) {
+                self.learn(event);
+            }
+        }
+    }
+}
+
+fn sorted(table: &RouteTable) -> Vec<String> {
+    let mut lines: Vec<String> = table.iter().map(ToString::to_string).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn the_picture_that_follows_from_events_is_the_kernels() {
+    fresh(|| {
+        let mut watched = Watched::start();
+        for what in [
+            "ip link add up0 type veth peer name far0; ip link set far0 up; ip link set up0 up",
+            "ip addr add 192.0.2.1/24 dev up0; ip addr add 2001:db8:ffff::1/64 dev up0 nodad",
+            "ip link add up1 type veth peer name far1; ip link set far1 up; ip link set up1 up mtu 1400",
+            "ip addr add 198.51.100.1/24 dev up1; ip addr add 2001:db8:fffe::1/64 dev up1 nodad",
+            "ip route add 10.1.0.0/26 via 192.0.2.2 proto 109 metric 1024",
+            "ip route replace 10.1.0.0/26 proto 109 metric 1024 nexthop via 192.0.2.2 nexthop via 198.51.100.2 weight 3",
+            "ip route append 10.1.0.0/26 via 192.0.2.3 proto static metric 1024",
+            "ip route add 10.2.0.0/26 via 192.0.2.2; ip route add blackhole 10.3.0.0/26; ip route add unreachable 10.4.0.0/26",
+            "ip route add 10.5.0.0/26 via 192.0.2.2 table 9; ip route add 10.5.0.0/26 dev up1 onlink via 203.0.113.1",
+            "ip -6 route add 2001:db8:1::/64 via 2001:db8:ffff::2 proto 109 metric 1024",
+            "ip -6 route append 2001:db8:1::/64 via 2001:db8:fffe::2 proto 109 metric 1024",
+            "ip -6 route del 2001:db8:1::/64 via 2001:db8:ffff::2 metric 1024",
+            "ip -6 route replace 2001:db8:1::/64 proto 109 metric 1024 nexthop via 2001:db8:ffff::2 nexthop via 2001:db8:fffe::3",
+            "ip -6 route replace blackhole 2001:db8:1::/64 proto 109 metric 1024",
+            "ip -6 route replace 2001:db8:1::/64 via 2001:db8:ffff::2 proto 109 metric 1024",
+            "ip -6 route add 2001:db8:2::/64 metric 1024 nexthop via 2001:db8:ffff::2 nexthop via 2001:db8:fffe::3",
+            "ip link set up1 down",
+            "ip link set up1 up",
+            "ip link set far0 down",
+            "ip addr del 192.0.2.1/24 dev up0",
+            "ip addr add 192.0.2.1/24 dev up0; ip route add 10.6.0.0/26 via 192.0.2.2 proto 109 metric 1024",
+            "ip link set up0 down; ip link set up0 up",
+            "ip link del up1",
+            "ip link set up0 name up9 down; ip link set up9 up group 7",
+            "ip route flush table main; ip -6 route flush table main",
+        ] {
+            sh(what);
+            watched.until_as_dumped(what);
+        }
+    });
+}
+
+#[test]
+fn what_is_lost_by_hand_by_flush_or_with_the_uplink_is_back_within_a_second() {
+    fresh(|| {
+        let [up0, up1] = uplinks();
+        let via = |gateway: &str, device| NextHop::via(gateway.parse().unwrap(), device);
+        let want: BTreeMap<RouteKey, Route> = [
+            ("10.1.0.0/26", vec![via("192.0.2.2", up0)]),
+            ("10.1.0.64/26", vec![via("192.0.2.2", up0), via("198.51.100.2", up1)]),
+            ("10.1.0.128/26", vec![via("203.0.113.1", up0).onlink()]),
+            ("10.1.1.5/32", vec![NextHop::on_link(up1)]),
+        ]
+        .map(|(prefix, hops)| Route::unicast(prefix.parse().unwrap(), NextHops::new(hops).unwrap()))
+        .into_iter()
+        .chain([Route::blackhole("10.1.2.0/26".parse().unwrap())])
+        .map(|route| (route.key(), route))
+        .collect();
+        let mut watched = Watched::start();
+        let mut netlink = Netlink::route().unwrap();
+        watched.repair(&mut netlink, &want);
+        sh("ip route add 10.9.0.0/16 via 198.51.100.9");
+        let whole = sh("ip route show");
+        for harm in [
+            "ip route del 10.1.0.0/26",
+            "ip route del blackhole 10.1.2.0/26",
+            "ip route replace 10.1.0.0/26 via 192.0.2.77 metric 1024 proto 109",
+            "ip route flush proto 109",
+            "ip link set up0 down; ip link set up0 up",
+            "ip link set up0 down; ip link set up1 down; ip link set up1 up; ip link set up0 up
+             ip route add 10.9.0.0/16 via 198.51.100.9",
+        ] {
+            sh(harm);
+            let begun = Instant::now();
+            watched.repair(&mut netlink, &want);
+            assert!(begun.elapsed() < Duration::from_secs(1), "{harm}: {:?}", begun.elapsed());
+            assert_eq!(sh("ip route show"), whole, "{harm}");
+        }
+    });
+}
+
+#[test]
+fn lost_events_are_told_and_the_picture_is_whole_again() {
+    fresh(|| {
+        let [up0, _] = uplinks();
+        let subscribed = Monitor::with_buffer(8 << 10).unwrap();
+        let hop = NextHops::one(NextHop::via([192, 0, 2, 2].into(), up0));
+        let steps: Vec<diff::Step> = (0..5_000u32)
+            .map(|n| model::Prefix::host((0x0a00_0000 + n).to_be_bytes().into()))
+            .map(|prefix| diff::Step::Add(Route::unicast(prefix, hop.clone())))
+            .collect();
+        routes::apply(&mut Netlink::route().unwrap(), &steps, |_| ()).unwrap();
+        // Nobody reads yet, and 8 KiB don't hold 5,000 events.
+        let mut watched = Watched::with(subscribed);
+        watched.until("overrun", |w| w.seen.contains(&KernelEvent::Overrun));
+        watched.until_as_dumped("5,000 routes");
+    });
+}
+
+#[test]
+fn the_end_of_our_nftables_table_is_told_and_others_tables_are_not() {
+    fresh(|| {
+        let mut watched = Watched::start();
+        let nft = |w: &Watched| -> Vec<NftChange> {
+            let change = |event: &KernelEvent| match event {
+                KernelEvent::NftTable(change) => Some(*change),
+                _ => None,
+            };
+            w.seen.iter().filter_map(change).collect()
+        };
+        sh("nft add table inet other; nft add table ip margay; nft add table inet margay");
+        watched.until("table", |w| nft(w).len() == 1);
+        sh("nft add chain inet margay one; nft add chain inet other one");
+        watched.until("chain", |w| nft(w).len() == 2);
+        sh("nft flush ruleset");
+        watched.until("end", |w| nft(w).len() == 3);
+        assert_eq!(nft(&watched), [NftChange::Changed, NftChange::Changed, NftChange::Gone]);
+    });
+}
+
+#[test]
+fn a_pods_link_that_goes_takes_its_route_out_of_the_picture() {
+    fresh(|| {
+        let [up0, _] = uplinks();
+        sh(
+            "ip link add cali0123456789a group 109 type veth peer name eth0; ip link set cali0123456789a up; ip link set eth0 up",
+        );
+        let pod = index("cali0123456789a");
+        let mut watched = Watched::start();
+        sh("ip route add 10.1.0.5 dev cali0123456789a proto 109 metric 1024
+            ip route add 10.1.0.0/26 via 192.0.2.2 proto 109 metric 1024");
+        watched.until_as_dumped("two routes");
+        sh("ip link del cali0123456789a");
+        watched.until("the link's end", |w| !w.actual.links.contains_key(&pod));
+        watched.until_as_dumped("the link's end");
+        assert!(watched.actual.routes.iter().any(|route| route.next_hops().iter().any(|hop| hop.device == Some(up0))));
+    });
+}
+
+#[test]
+fn dropping_the_stopper_ends_the_monitor() {
+    fresh(|| {
+        let (monitor, stopper) = Monitor::open().unwrap();
+        let thread = std::thread::spawn(move || monitor.run(|_| ()));
+        drop(stopper);
+        assert!(thread.join().unwrap().is_ok());
+    });
+}
