@@ -4,6 +4,7 @@
 //! `lab-n1`, `lab-tor`, `lab-pod-n1-a` …, and everything else below `/run/margay/lab`. Labs with different prefixes do
 //! not see each other, so tests run side by side, with the same addresses.
 
+pub mod bench;
 pub mod cni;
 pub mod ctl;
 pub mod guest;

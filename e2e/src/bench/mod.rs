@@ -1,0 +1,61 @@
+//! Speed and size, each beside what it is compared with: medians and ratios of one run, contestants taking turns.
+
+mod cni;
+mod routes;
+mod weight;
+
+use anyhow::Result;
+
+/// One figure of ours with its limit.
+#[derive(Debug, Clone)]
+pub struct Figure {
+    /// What was measured.
+    pub what: String,
+    /// What came out, with its unit.
+    pub ours: String,
+    /// What it is compared with.
+    pub beside: String,
+    /// Ours divided by the other, or by the limit.
+    pub ratio: f64,
+    /// The ratio that was promised.
+    pub promised: f64,
+}
+
+impl Figure {
+    /// Whether the promise holds.
+    pub fn holds(&self) -> bool {
+        self.ratio <= self.promised
+    }
+}
+
+/// Runs every bench; `say` hears what goes on.
+pub fn run(rounds: usize, say: fn(&str)) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    figures.extend(cni::run(rounds, say)?);
+    figures.extend(routes::run(say)?);
+    figures.extend(weight::run(rounds, say)?);
+    Ok(figures)
+}
+
+/// The table of all figures.
+pub fn table(figures: &[Figure]) -> String {
+    let mut text = format!("{:<44} {:>12}   {:<34} {:>7} {:>9}\n", "WHAT", "OURS", "BESIDE", "RATIO", "PROMISED");
+    for figure in figures {
+        let verdict = if figure.holds() { "" } else { "   ← not kept" };
+        text += &format!(
+            "{:<44} {:>12}   {:<34} {:>7.3} {:>9}{verdict}\n",
+            figure.what,
+            figure.ours,
+            figure.beside,
+            figure.ratio,
+            format!("≤ {:.3}", figure.promised)
+        );
+    }
+    text
+}
+
+/// The middle one; of nothing, not a number.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
