@@ -8,5 +8,6 @@
 
 pub mod fact;
 pub mod plan;
+pub mod speaker;
 pub mod watch;
 pub mod world;

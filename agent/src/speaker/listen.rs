@@ -1,0 +1,197 @@
+//! Listening for peers: one socket for each family and address, with every peer's key on it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use bgp::config::{BGP_PORT, PeerConfig, PeerKey, Secret, SpeakerConfig};
+use model::Family;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tracing::{info, warn};
+
+use super::run::Event;
+use super::sockopt;
+
+/// Connections that may wait to be accepted: a whole cluster may come back at once.
+const BACKLOG: i32 = 4096;
+/// Rest after `accept` failed (out of descriptors, most likely): the condition passes or it does not.
+const ACCEPT_REST: Duration = Duration::from_millis(200);
+
+/// Where to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// The TCP port.
+    pub port: u16,
+    /// On these addresses only; on all of both families if empty.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl Default for Listen {
+    fn default() -> Listen {
+        Listen { port: BGP_PORT, addresses: Vec::new() }
+    }
+}
+
+impl Listen {
+    fn sockets(&self) -> Vec<SocketAddr> {
+        let anywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        let addresses = if self.addresses.is_empty() { &anywhere[..] } else { &self.addresses[..] };
+        addresses.iter().map(|a| SocketAddr::new(*a, self.port)).collect()
+    }
+}
+
+/// One listening socket. Its task ends with it.
+struct Listener {
+    /// A second handle to the socket that the task accepts on, for its options.
+    socket: Socket,
+    accepting: AbortHandle,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// All listening sockets.
+pub(super) struct Listeners {
+    inbox: mpsc::Sender<Event>,
+    listeners: BTreeMap<SocketAddr, Listener>,
+    keys: BTreeMap<IpAddr, Secret>,
+    /// Where listening failed, and why.
+    problems: BTreeMap<SocketAddr, String>,
+}
+
+impl Listeners {
+    pub(super) fn new(inbox: mpsc::Sender<Event>) -> Listeners {
+        Listeners { inbox, listeners: BTreeMap::new(), keys: BTreeMap::new(), problems: BTreeMap::new() }
+    }
+
+    /// Listens as wished, with the keys of these peers. Sockets that stay as they are are not touched.
+    pub(super) fn apply(&mut self, listen: &Listen, config: &SpeakerConfig) {
+        let wanted = listen.sockets();
+        self.listeners.retain(|address, _| wanted.contains(address));
+        self.problems.retain(|address, _| wanted.contains(address));
+        self.set_keys(config);
+        for address in wanted {
+            self.open(address);
+        }
+    }
+
+    /// Tries again where listening failed.
+    pub(super) fn retry(&mut self) {
+        for address in self.problems.keys().copied().collect::<Vec<_>>() {
+            self.open(address);
+        }
+    }
+
+    /// What stands in the way of listening, one sentence each.
+    pub(super) fn problems(&self) -> Vec<String> {
+        self.problems.values().cloned().collect()
+    }
+
+    fn open(&mut self, address: SocketAddr) {
+        if self.listeners.contains_key(&address) {
+            return;
+        }
+        let opened = listen_on(address).and_then(|socket| {
+            for (peer, key) in self.keys.iter().filter(|(peer, _)| same_family(peer, &address)) {
+                sockopt::set_password(&socket, *peer, Some(key))?;
+            }
+            let listener = TcpListener::from_std(socket.try_clone()?.into())?;
+            let accepting = tokio::spawn(accept(listener, self.inbox.clone())).abort_handle();
+            Ok(Listener { socket, accepting })
+        });
+        match opened {
+            Ok(listener) => {
+                info!(%address, "listening for peers");
+                self.listeners.insert(address, listener);
+                self.problems.remove(&address);
+            }
+            // A node without IPv6 is a node without IPv6.
+            Err(e) if e.raw_os_error() == Some(libc::EAFNOSUPPORT) && address.ip().is_unspecified() => {
+                self.problems.remove(&address);
+            }
+            Err(error) => {
+                let hint = match error.kind() {
+                    io::ErrorKind::AddrInUse => ": another BGP speaker runs on this node",
+                    _ => "",
+                };
+                let problem = format!("cannot listen for peers on {address}: {error}{hint}");
+                if self.problems.insert(address, problem.clone()).as_ref() != Some(&problem) {
+                    warn!("{problem}");
+                }
+            }
+        }
+    }
+
+    fn set_keys(&mut self, config: &SpeakerConfig) {
+        let keys: BTreeMap<IpAddr, Secret> =
+            config.peers.iter().filter_map(|(key, peer)| Some((key.address, peer.password.clone()?))).collect();
+        let gone = self.keys.keys().filter(|peer| !keys.contains_key(peer)).map(|peer| (*peer, None));
+        let new = keys.iter().filter(|(peer, key)| self.keys.get(peer) != Some(key)).map(|(p, k)| (*p, Some(k)));
+        for (peer, key) in gone.chain(new) {
+            for (_, listener) in self.listeners.iter().filter(|(address, _)| same_family(&peer, address)) {
+                if let Err(error) = sockopt::set_password(&listener.socket, peer, key) {
+                    // Without its key the listener would take the peer's segments unsigned; `admit` sets it again on
+                    // each connection and refuses the connection if it cannot.
+                    warn!(%peer, %error, "cannot set the peer's TCP-MD5 password on the listener");
+                }
+            }
+        }
+        self.keys = keys;
+    }
+}
+
+fn same_family(peer: &IpAddr, address: &SocketAddr) -> bool {
+    peer.is_ipv4() == address.is_ipv4()
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<Socket> {
+    let family = Family::of(address.ip());
+    let domain = match family {
+        Family::Ipv4 => Domain::IPV4,
+        Family::Ipv6 => Domain::IPV6,
+    };
+    let socket = Socket::new(domain, Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    // An address that is not there yet (a link still down, IPv6 still tentative) is no reason not to listen.
+    match family {
+        Family::Ipv4 => socket.set_freebind_v4(true)?,
+        Family::Ipv6 => {
+            socket.set_only_v6(true)?;
+            socket.set_freebind_v6(true)?;
+        }
+    }
+    sockopt::set_common(&socket, family)?;
+    sockopt::set_ttl(&socket, family, sockopt::TTL_MAX)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+async fn accept(listener: TcpListener, inbox: mpsc::Sender<Event>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, remote)) => {
+                if inbox.send(Event::Accepted { stream, remote }).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+/// The peer that a connection from this address belongs to, if any.
+pub(super) fn known<'a>(config: &'a SpeakerConfig, remote: &SocketAddr) -> Option<&'a PeerConfig> {
+    let key = |port| PeerKey { address: remote.ip(), port };
+    config.peers.range(key(0)..=key(u16::MAX)).next().map(|(_, peer)| peer)
+}

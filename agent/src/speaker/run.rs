@@ -1,0 +1,404 @@
+//! The loop that owns the speaker. It awaits nothing but its inboxes and its timer.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bgp::speaker::{CloseReason, ConnId, ConnectError, Dial, Input, Output, PeerChange};
+use bgp::wire::{Context, Message, Notification, PeerKind};
+use bgp::{PeerConfig, Speaker};
+use bytes::Bytes;
+use model::api::show::PeerView;
+use model::{Asn, Family, Time};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{debug, info, warn};
+
+use super::changes::Changes;
+use super::connection::Connection;
+use super::listen::{self, Listeners};
+use super::refused::Refused;
+use super::{Command, Wanted, dial, sockopt};
+
+/// Events between two looks at the clock.
+const EVENTS: usize = 32;
+/// Outputs between two looks at the inbox.
+const OUTPUTS: usize = 256;
+/// Connections of one peer at a time: one each way, and some that are being closed.
+const PER_PEER: usize = 8;
+/// How often what failed is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long the last NOTIFICATIONs may take.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// What the tasks round the speaker tell it.
+pub(super) enum Event {
+    /// Somebody connected.
+    Accepted { stream: TcpStream, remote: SocketAddr },
+    /// A dial came to its end.
+    Dialled { conn: ConnId, result: Result<TcpStream, ConnectError> },
+    /// Decoded messages, in order.
+    Messages { conn: ConnId, messages: Vec<Message> },
+    /// What came cannot be decoded.
+    Broken { conn: ConnId, notification: Notification },
+    /// The kernel took so many octets.
+    Drained { conn: ConnId, octets: usize },
+    /// The connection is gone.
+    Closed { conn: ConnId, reason: CloseReason },
+}
+
+/// A connection as the loop sees it. Dropping it gives the connection up.
+enum Conn {
+    Dialling(AbortHandle),
+    Open { remote: SocketAddr, orders: mpsc::UnboundedSender<Bytes>, context: watch::Sender<Context> },
+}
+
+pub(super) struct Loop {
+    /// None until the first configuration.
+    speaker: Option<Speaker>,
+    start: Instant,
+    conns: HashMap<ConnId, Conn>,
+    /// Every task of a dial or a connection: they end with the loop.
+    tasks: JoinSet<()>,
+    listeners: Listeners,
+    retry_at: Instant,
+    inbox: mpsc::Receiver<Event>,
+    /// For the tasks to come.
+    sender: mpsc::Sender<Event>,
+    changes: Arc<Changes>,
+    refused: Arc<Refused>,
+}
+
+impl Loop {
+    pub(super) fn new(changes: Arc<Changes>, refused: Arc<Refused>) -> Loop {
+        let (sender, inbox) = mpsc::channel(64);
+        let now = Instant::now();
+        Loop {
+            speaker: None,
+            start: now,
+            conns: HashMap::new(),
+            tasks: JoinSet::new(),
+            listeners: Listeners::new(sender.clone()),
+            retry_at: now + RETRY,
+            inbox,
+            sender,
+            changes,
+            refused,
+        }
+    }
+
+    /// Runs until all handles are gone or one says to shut down.
+    pub(super) async fn run(mut self, mut wanted: watch::Receiver<Wanted>, mut commands: mpsc::Receiver<Command>) {
+        let mut more = false;
+        loop {
+            let deadline = self.deadline();
+            tokio::select! {
+                biased;
+                changed = wanted.changed() => match changed {
+                    Ok(()) => {
+                        let wish = wanted.borrow_and_update().clone();
+                        self.configure(wish);
+                    }
+                    Err(_) => return,
+                },
+                command = commands.recv() => match command {
+                    Some(Command::Shutdown { message, done }) => {
+                        self.shut_down(message).await;
+                        // An error only means that nobody waits any more.
+                        return done.send(()).unwrap_or_default();
+                    }
+                    Some(command) => self.answer(command),
+                    None => return,
+                },
+                event = self.inbox.recv() => self.events(event),
+                () = sleep_until(deadline), if !more => {}
+                // Work is left over from the last round: go on with it, after everybody else had a turn.
+                () = tokio::task::yield_now(), if more => {}
+            }
+            self.tick();
+            more = self.outputs();
+            self.changes.flush();
+            while self.tasks.try_join_next().is_some() {}
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::START + self.start.elapsed()
+    }
+
+    fn deadline(&self) -> Instant {
+        let speaker = self.speaker.as_ref().and_then(Speaker::deadline);
+        let speaker = speaker.map(|time| self.start + Duration::from_micros(time.micros()));
+        speaker.map_or(self.retry_at, |deadline| deadline.min(self.retry_at))
+    }
+
+    fn tick(&mut self) {
+        let now = self.now();
+        if let Some(speaker) = &mut self.speaker {
+            speaker.tick(now);
+        }
+        if Instant::now() >= self.retry_at {
+            self.retry_at = Instant::now() + RETRY;
+            self.listeners.retry();
+            self.refused.report();
+        }
+    }
+
+    fn configure(&mut self, wanted: Wanted) {
+        let now = self.now();
+        let Some(config) = wanted.config else {
+            // Without an identity there is nobody to speak as: whoever was peered with hears a Cease.
+            if let Some(speaker) = &mut self.speaker {
+                let mut config = speaker.config().clone();
+                config.peers.clear();
+                config.originate.clear();
+                speaker.handle(now, Input::Configure(Box::new(config)));
+            }
+            return;
+        };
+        self.listeners.apply(&wanted.listen, &config);
+        match &mut self.speaker {
+            Some(speaker) => speaker.handle(now, Input::Configure(Box::new(config))),
+            none => *none = Some(Speaker::new(config, now, seed())),
+        }
+    }
+
+    /// This event and some more of those that wait.
+    fn events(&mut self, first: Option<Event>) {
+        let mut next = first;
+        for _ in 0..EVENTS {
+            let Some(event) = next else { break };
+            self.event(event);
+            next = self.inbox.try_recv().ok();
+        }
+        if let Some(event) = next {
+            self.event(event);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        let now = self.now();
+        let input = match event {
+            Event::Accepted { stream, remote } => return self.accepted(stream, remote),
+            Event::Dialled { conn, result } => match self.dialled(conn, result) {
+                Some(input) => input,
+                None => return,
+            },
+            Event::Messages { conn, messages } => {
+                let Some(speaker) = &mut self.speaker else { return };
+                for message in messages {
+                    speaker.handle(now, Input::Message { conn, message });
+                }
+                return;
+            }
+            Event::Broken { conn, notification } => Input::DecodeError { conn, notification },
+            Event::Drained { conn, octets } => Input::Drained { conn, octets },
+            Event::Closed { conn, reason } => {
+                self.conns.remove(&conn);
+                Input::Closed { conn, reason }
+            }
+        };
+        if let Some(speaker) = &mut self.speaker {
+            speaker.handle(now, input);
+        }
+    }
+
+    /// Lets a peer in, or closes the connection of a stranger before a single octet of it is read.
+    fn accepted(&mut self, stream: TcpStream, remote: SocketAddr) {
+        let now = self.now();
+        let Some(speaker) = &mut self.speaker else { return };
+        let Some(peer) = listen::known(speaker.config(), &remote) else {
+            return self.refused.count(remote.ip(), "not a peer of this node");
+        };
+        let of_peer = |conn: &&Conn| matches!(conn, Conn::Open { remote: r, .. } if r.ip() == remote.ip());
+        if self.conns.values().filter(of_peer).count() >= PER_PEER {
+            return self.refused.count(remote.ip(), "too many connections of one peer");
+        }
+        let local = match admit(&stream, remote, peer) {
+            Ok(local) => local,
+            // It is gone already, or cannot be protected as its configuration wants.
+            Err(error) => {
+                debug!(%remote, %error, "connection not admitted");
+                return self.refused.count(remote.ip(), "its options could not be set");
+            }
+        };
+        let conn = speaker.new_conn();
+        speaker.handle(now, Input::Accepted { conn, local, remote });
+        self.open(conn, stream, remote);
+    }
+
+    fn dialled(&mut self, conn: ConnId, result: Result<TcpStream, ConnectError>) -> Option<Input> {
+        // Abandoned meanwhile: the stream is dropped.
+        self.conns.remove(&conn)?;
+        let ends = |stream: TcpStream| {
+            let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+            Ok::<_, io::Error>((stream, local, remote))
+        };
+        let result = result.and_then(|stream| ends(stream).map_err(|_| ConnectError::Reset));
+        Some(match result {
+            Ok((stream, local, remote)) => {
+                self.open(conn, stream, remote);
+                Input::Connected { conn, local, remote }
+            }
+            Err(reason) => Input::ConnectFailed { conn, reason },
+        })
+    }
+
+    fn open(&mut self, conn: ConnId, stream: TcpStream, remote: SocketAddr) {
+        // Until the OPENs are exchanged only messages come that look alike under any context.
+        let (context, latest) = watch::channel(Context::new(PeerKind::External, Asn::TRANS));
+        let (orders, queue) = mpsc::unbounded_channel();
+        let connection = Connection { conn, context: latest, orders: queue, inbox: self.sender.clone() };
+        self.tasks.spawn(connection.serve(stream));
+        self.conns.insert(conn, Conn::Open { remote, orders, context });
+    }
+
+    /// Does what the speaker wants. True if there may be more to do.
+    fn outputs(&mut self) -> bool {
+        for _ in 0..OUTPUTS {
+            let now = self.now();
+            let Some(output) = self.speaker.as_mut().and_then(|speaker| speaker.poll(now)) else { return false };
+            self.output(output);
+        }
+        true
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Connect(dial) => self.connect(dial),
+            Output::Close { conn } => {
+                if let Some(Conn::Dialling(task)) = self.conns.remove(&conn) {
+                    task.abort();
+                }
+            }
+            Output::Send { conn, bytes } => {
+                if let Some(Conn::Open { orders, .. }) = self.conns.get(&conn) {
+                    // The task may have ended: its last event, that says so, is on its way.
+                    drop(orders.send(bytes));
+                }
+            }
+            Output::SetContext { conn, context: new } => {
+                if let Some(Conn::Open { context, .. }) = self.conns.get(&conn) {
+                    context.send_replace(new);
+                }
+            }
+            Output::Route(change) => self.changes.route(change),
+            Output::Peer(change) => {
+                log_peer(&change);
+                self.changes.peer(change);
+            }
+            Output::InSync => {
+                info!("the first routes are complete");
+                self.changes.in_sync();
+            }
+        }
+    }
+
+    fn connect(&mut self, dial: Dial) {
+        let (conn, inbox) = (dial.conn, self.sender.clone());
+        let task = self.tasks.spawn(async move {
+            let result = dial::dial(dial).await;
+            // The receiver is gone only when everything ends.
+            drop(inbox.send(Event::Dialled { conn, result }).await);
+        });
+        self.conns.insert(conn, Conn::Dialling(task));
+    }
+
+    /// Answers are not awaited: who asked may be gone.
+    fn answer(&mut self, command: Command) {
+        let now = self.now();
+        match command {
+            Command::Peers { answer } => drop(answer.send(self.peers(now))),
+            Command::Routes { question, answer } => {
+                let page = self.speaker.as_ref().map(|s| s.routes(&question));
+                drop(answer.send(page.unwrap_or_default()));
+            }
+            Command::Why { prefix, answer } => {
+                let why = self.speaker.as_ref().and_then(|speaker| {
+                    let exact = speaker.why(prefix).map(|why| (prefix, why));
+                    exact.or_else(|| {
+                        let covering = speaker.covering(prefix)?;
+                        Some((covering, speaker.why(covering)?))
+                    })
+                });
+                drop(answer.send(why));
+            }
+            Command::Problems { answer } => drop(answer.send(self.listeners.problems())),
+            Command::Refresh { peer } => {
+                if let Some(speaker) = &mut self.speaker {
+                    speaker.handle(now, Input::Refresh { peer });
+                }
+            }
+            Command::Shutdown { .. } => {}
+        }
+    }
+
+    /// The speaker's peers, with dates.
+    fn peers(&self, now: Time) -> Vec<PeerView> {
+        let Some(speaker) = &self.speaker else { return Vec::new() };
+        let today = SystemTime::now();
+        let dated = |status: bgp::speaker::PeerStatus| {
+            let since = today.checked_sub(now.since(status.since)).unwrap_or(today);
+            PeerView { since: rfc3339(since), ..status.view }
+        };
+        speaker.peers().into_iter().map(dated).collect()
+    }
+
+    async fn shut_down(&mut self, message: String) {
+        let now = self.now();
+        let Some(speaker) = &mut self.speaker else { return };
+        speaker.handle(now, Input::Shutdown { message });
+        while self.outputs() {}
+        self.changes.flush();
+        self.conns.clear();
+        // Nobody listens to what the tasks still tell: their inbox must not fill up before they are done.
+        let farewell = async {
+            loop {
+                tokio::select! {
+                    ended = self.tasks.join_next() => if ended.is_none() { return },
+                    _ = self.inbox.recv() => {}
+                }
+            }
+        };
+        if timeout(FAREWELL, farewell).await.is_err() {
+            warn!("some peers did not take the last words");
+        }
+    }
+}
+
+/// Sets an accepted connection up as its peer's configuration says. The key again, too: the connection may have waited
+/// to be accepted since before the listener had it.
+fn admit(stream: &TcpStream, remote: SocketAddr, peer: &PeerConfig) -> io::Result<SocketAddr> {
+    let family = Family::of(remote.ip());
+    sockopt::set_common(stream, family)?;
+    sockopt::set_distance(stream, family, peer.ttl_security)?;
+    if peer.password.is_some() {
+        sockopt::set_password(stream, remote.ip(), peer.password.as_ref())?;
+    }
+    stream.local_addr()
+}
+
+fn log_peer(change: &PeerChange) {
+    use model::api::show::SessionState::Established;
+    let PeerChange { peer, state, reason } = change;
+    match state {
+        Some(Established) => info!(%peer, state = "Established", "session is up"),
+        Some(state) => info!(%peer, state = state.name(), reason, "session is not up"),
+        None => info!(%peer, "no longer a peer"),
+    }
+}
+
+/// In UTC, whole seconds; empty for a clock set before the year -9999.
+fn rfc3339(time: SystemTime) -> String {
+    jiff::Timestamp::try_from(time).map(|t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()).unwrap_or_default()
+}
+
+/// Differs between nodes and starts, which is all that jitter needs.
+fn seed() -> u64 {
+    std::collections::hash_map::RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,130 @@
+//! Options of BGP's sockets that the standard library does not know: TCP-MD5, GTSM, marking.
+
+use std::io;
+use std::mem::size_of;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd};
+
+use bgp::config::Secret;
+use model::Family;
+use socket2::SockRef;
+
+/// What routers send with: packets of routing protocols go first (DSCP CS6, RFC 4594 §3.2).
+const DSCP_CS6: u32 = 0xc0;
+/// TTL of sessions without GTSM: Linux's default, as Calico's peers are `multihop`.
+const TTL: u32 = 64;
+/// TTL of sessions with GTSM, and of every SYN-ACK: a dialling peer may want it (RFC 5082 §3).
+pub const TTL_MAX: u32 = 255;
+
+/// `struct tcp_md5sig`, linux/tcp.h.
+#[repr(C, align(8))]
+struct TcpMd5Sig {
+    /// `struct sockaddr_storage`: family in the host's order, then port, then for IPv6 the flow label, then the address.
+    address: [u8; 128],
+    flags: u8,
+    prefix_length: u8,
+    key_length: u16,
+    ifindex: i32,
+    key: [u8; libc::TCP_MD5SIG_MAXKEYLEN],
+}
+
+impl TcpMd5Sig {
+    fn new(peer: IpAddr, key: &[u8]) -> io::Result<TcpMd5Sig> {
+        let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "a TCP-MD5 password has at most 80 octets");
+        let mut sig = TcpMd5Sig {
+            address: [0; 128],
+            flags: 0,
+            prefix_length: 0,
+            key_length: u16::try_from(key.len()).map_err(|_| too_long())?,
+            ifindex: 0,
+            key: [0; libc::TCP_MD5SIG_MAXKEYLEN],
+        };
+        sig.key.get_mut(..key.len()).ok_or_else(too_long)?.copy_from_slice(key);
+        let (family, at, octets) = match peer {
+            IpAddr::V4(a) => (libc::AF_INET, 4, a.octets().to_vec()),
+            IpAddr::V6(a) => (libc::AF_INET6, 8, a.octets().to_vec()),
+        };
+        let family = u16::try_from(family).unwrap_or_default().to_ne_bytes();
+        for (place, octet) in sig.address.iter_mut().zip(family) {
+            *place = octet;
+        }
+        for (place, octet) in sig.address.iter_mut().skip(at).zip(octets) {
+            *place = octet;
+        }
+        Ok(sig)
+    }
+}
+
+/// Signs all that goes to this peer over this socket, and drops all from it that is not signed so (RFC 2385). On a
+/// listener it is one of many keys; without a password the peer's key is removed.
+///
+/// Fails where the kernel has no TCP-MD5 (`CONFIG_TCP_MD5SIG`) or the password has more than 80 octets.
+pub fn set_password(socket: &impl AsFd, peer: IpAddr, password: Option<&Secret>) -> io::Result<()> {
+    let sig = TcpMd5Sig::new(peer, password.map_or("", Secret::expose).as_bytes())?;
+    match set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &sig) {
+        // Nothing to remove.
+        Err(e) if password.is_none() && e.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        other => other,
+    }
+}
+
+/// How near a peer has to be: GTSM (RFC 5082) over at most so many hops, or any distance.
+///
+/// # Errors
+/// Those of `setsockopt`.
+pub fn set_distance(socket: &impl AsFd, family: Family, hops: Option<u8>) -> io::Result<()> {
+    let ttl = if hops.is_some() { TTL_MAX } else { TTL };
+    set_ttl(socket, family, ttl)?;
+    let least = hops.map_or(0, |hops| i32::from(u8::MAX) - i32::from(hops.max(1)) + 1);
+    let (level, option) = match family {
+        Family::Ipv4 => (libc::IPPROTO_IP, libc::IP_MINTTL),
+        Family::Ipv6 => (libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT),
+    };
+    set(socket, level, option, &least)
+}
+
+/// The TTL, or hop limit, of what is sent.
+pub fn set_ttl(socket: &impl AsFd, family: Family, ttl: u32) -> io::Result<()> {
+    match family {
+        Family::Ipv4 => SockRef::from(socket).set_ttl_v4(ttl),
+        Family::Ipv6 => SockRef::from(socket).set_unicast_hops_v6(ttl),
+    }
+}
+
+/// What every session's socket has: no Nagle delay, DSCP CS6.
+pub fn set_common(socket: &impl AsFd, family: Family) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_nodelay(true)?;
+    match family {
+        Family::Ipv4 => socket.set_tos_v4(DSCP_CS6),
+        Family::Ipv6 => socket.set_tclass_v6(DSCP_CS6),
+    }
+}
+
+#[allow(unsafe_code)]
+fn set<T>(socket: &impl AsFd, level: i32, option: i32, value: &T) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open as long as it is borrowed; the kernel reads `length` octets at `value`, which is a
+    // live, initialised `repr(C)` value (or an integer) of exactly this size, and keeps no pointer to it.
+    let result = unsafe { libc::setsockopt(fd, level, option, (&raw const *value).cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tcp_md5sig_is_laid_out_as_in_linux_tcp_h() {
+        assert_eq!(size_of::<TcpMd5Sig>(), 216);
+        let sig = TcpMd5Sig::new(IpAddr::from([10, 0, 0, 1]), b"secret").expect("short enough");
+        assert_eq!(sig.address[..8], [2, 0, 0, 0, 10, 0, 0, 1]);
+        assert_eq!((sig.key_length, &sig.key[..7]), (6, &b"secret\0"[..]));
+    }
+
+    #[test]
+    fn a_password_of_more_than_80_octets_is_refused() {
+        assert!(TcpMd5Sig::new(IpAddr::from([10, 0, 0, 1]), &[b'x'; 81]).is_err());
+    }
+}
