@@ -287,10 +287,11 @@ impl RouteTable {
         self.slots.keys()
     }
 
-    /// A route is new. One of the same maker over some of its next hops is the same route before it grew (IPv6).
+    /// A route is new, or told again. One of the same maker over some of its next hops is the same route before it grew
+    /// (IPv6).
     pub fn insert(&mut self, route: ActualRoute) {
         let slot = self.slots.entry(route.key()).or_default();
-        slot.retain(|known| known.protocol != route.protocol || !within(known, &route));
+        slot.retain(|known| *known != route && (known.protocol != route.protocol || !within(known, &route)));
         slot.push(route);
     }
 
