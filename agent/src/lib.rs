@@ -6,8 +6,13 @@
 //! ```
 //! `world` and `plan` are pure. `watch`, `apply`, `speaker` and `serve` are the hands.
 
+pub mod apply;
 pub mod fact;
 pub mod plan;
+pub mod reconcile;
+pub mod replay;
+pub mod run;
+pub mod serve;
 pub mod speaker;
 pub mod watch;
 pub mod world;

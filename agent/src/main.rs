@@ -1,2 +1,124 @@
-//! (room to be furnished)
-fn main() {}
+//! `margay-agent`: speaks BGP for one node and keeps its kernel as the objects say.
+
+use std::io::BufReader;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use agent::{replay, run, speaker};
+use anyhow::Context;
+use clap::{Parser, Subcommand, ValueEnum};
+use model::NodeName;
+use tracing_subscriber::EnvFilter;
+
+/// The agent of a margay node: an embedded BGP speaker, the kernel's routes, addresses for pods.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// This node's name, as in its Node object.
+    #[arg(long, env = "MARGAY_NODE_NAME", global = true)]
+    node_name: Option<String>,
+    /// Directory of YAML files with the objects; watched.
+    #[arg(long, env = "MARGAY_OBJECTS", default_value = "/etc/margay/objects")]
+    objects: PathBuf,
+    /// Where leases are remembered over a restart.
+    #[arg(long, env = "MARGAY_STATE_DIR", default_value = "/var/lib/margay")]
+    state_dir: PathBuf,
+    /// Unix socket for margay-cni and margayctl.
+    #[arg(long, env = "MARGAY_SOCKET", default_value = model::api::DEFAULT_SOCKET)]
+    socket: PathBuf,
+    /// Address and port for metrics and probes over HTTP; empty for none.
+    #[arg(long, env = "MARGAY_HTTP_ADDRESS", default_value = "127.0.0.1:9091")]
+    http_address: String,
+    /// Write every fact into this file, a line of JSON each.
+    #[arg(long, env = "MARGAY_RECORD")]
+    record: Option<PathBuf>,
+    /// What to log: a level (error, warn, info, debug, trace), or directives such as agent::speaker=debug.
+    #[arg(long, env = "MARGAY_LOG", default_value = "info")]
+    log: String,
+    /// How to log.
+    #[arg(long, env = "MARGAY_LOG_FORMAT", default_value = "text")]
+    log_format: LogFormat,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print the desired state that follows from a recording; nothing is touched.
+    Replay {
+        /// Made by --record.
+        file: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match start(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("margay-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: Arguments) -> anyhow::Result<()> {
+    let node = node_name(arguments.node_name.as_deref())?;
+    if let Some(Command::Replay { file }) = arguments.command {
+        let recording = std::fs::File::open(&file).with_context(|| file.display().to_string())?;
+        replay::replay(node, BufReader::new(recording), std::io::stdout().lock())
+            .with_context(|| file.display().to_string())?;
+        return Ok(());
+    }
+    log(&arguments.log, arguments.log_format)?;
+    let options = run::Options {
+        node,
+        objects: arguments.objects,
+        state_dir: arguments.state_dir,
+        record: arguments.record,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.block_on(serve(options, arguments.socket, arguments.http_address))
+}
+
+async fn serve(options: run::Options, socket: PathBuf, http_address: String) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tracing::info!(node = %options.node, version = env!("CARGO_PKG_VERSION"), "margay-agent starts");
+    let (speaker, mut speaking) = speaker::spawn();
+    let (reconciler, mut ended) = run::start(&options, speaker.clone())?;
+    let _held = (socket, http_address, reconciler);
+    // Routes, pods and rules stay as they are: a successor finds them, and peers keep our routes meanwhile (RFC 4724).
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: ending; pods and routes stay"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: ending; pods and routes stay"),
+        _ = &mut speaking => anyhow::bail!("the BGP speaker has ended"),
+        _ = &mut ended => anyhow::bail!("the reconcile loop has ended"),
+    }
+    Ok(())
+}
+
+fn node_name(given: Option<&str>) -> anyhow::Result<NodeName> {
+    let name = match given {
+        Some(name) => name.to_string(),
+        None => std::fs::read_to_string("/proc/sys/kernel/hostname").context("the host's name")?.trim().to_string(),
+    };
+    name.parse().context("--node-name")
+}
+
+fn log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter}"))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => subscriber.with_ansi(false).init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+    Ok(())
+}

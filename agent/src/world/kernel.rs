@@ -1,9 +1,12 @@
 //! The kernel's links, addresses and routes, as its events tell.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use dataplane::actual::{Actual, ActualRoute, KernelEvent, Link};
 use dataplane::want::RouteKey;
+use ipam::PodLink;
+use model::pod_link::is_pod_link;
 use model::{Family, Prefix, kernel};
 
 use super::{Dirty, DirtyRoutes};
@@ -47,9 +50,22 @@ impl Kernel {
         self.actual.links.get(&held.index)
     }
 
-    /// Whether a link of ours towards a pod has this name.
-    pub fn pod_links(&self) -> impl Iterator<Item = &Link> {
-        self.actual.links.values().filter(|link| is_pod_link(&link.name))
+    /// The host sides of pods that are ours, with the addresses that our routes send to them.
+    pub fn host_sides(&self) -> Vec<PodLink> {
+        let links = self.actual.links.values().filter(|l| is_pod_link(&l.name) && l.group == kernel::POD_LINK_GROUP);
+        let mut sides: BTreeMap<u32, PodLink> = links
+            .map(|l| (l.index, PodLink::new(&l.name, l.index, l.mtu, l.alias.as_deref(), Vec::new())))
+            .collect();
+        if sides.is_empty() {
+            return Vec::new();
+        }
+        for route in self.actual.routes.iter().filter(|r| is_ours(r) && r.prefix.is_host()) {
+            let on_link = route.next_hops().iter().find(|hop| hop.gateway.is_none());
+            if let Some(side) = on_link.and_then(|hop| sides.get_mut(&hop.device?)) {
+                side.addresses.push(route.prefix.address());
+            }
+        }
+        sides.into_values().collect()
     }
 
     /// The most specific route of another's that leads to an address, and not into nothing.
@@ -82,10 +98,6 @@ impl Kernel {
         };
         is_pod_link(&name).then_some(name)
     }
-}
-
-fn is_pod_link(name: &str) -> bool {
-    name.starts_with(kernel::POD_LINK_PREFIX)
 }
 
 fn is_ours(route: &ActualRoute) -> bool {

@@ -1,0 +1,163 @@
+//! The threads that change the kernel. One job of a kind is under way at a time; its result comes back as [`Done`].
+
+use std::sync::mpsc;
+
+use dataplane::actual::ActualRoute;
+use dataplane::diff::Step;
+use dataplane::linux::netlink::Netlink;
+use dataplane::linux::routes::{self, Failure, Whose};
+use dataplane::linux::links;
+use dataplane::linux::netlink::NetlinkError;
+use dataplane::linux::sysctl;
+use dataplane::ours::Ours;
+use dataplane::want::{Nat, Tunnel};
+use model::Family;
+
+/// Something to do.
+#[derive(Debug)]
+pub enum Job {
+    /// Do these steps, in order.
+    Routes(Vec<Step>),
+    /// Read all routes again: the picture is out of date.
+    ReadRoutes,
+    /// Make the tunnel device so; without one leave it alone.
+    Tunnel(Tunnel),
+    /// Make the table of packet rules so.
+    Nat(Nat),
+    /// Have the kernel forward packets of these families.
+    Forward(Vec<Family>),
+    /// Remove the host sides of pods by name, as far as they are ours.
+    RemoveLinks(Vec<String>),
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub enum Done {
+    /// Of the steps, with those that failed; an error means that nobody knows what became of them.
+    Routes {
+        /// As asked for.
+        steps: Vec<Step>,
+        /// What failed.
+        outcome: Result<Vec<Failure>, String>,
+    },
+    /// All routes of table `main`.
+    Read(Result<Vec<ActualRoute>, String>),
+    /// Of the tunnel device.
+    Tunnel(Result<(), String>),
+    /// Of the packet rules: whether anything had to be changed.
+    Nat(Result<bool, String>),
+    /// Of forwarding.
+    Forward(Result<(), String>),
+    /// Of the links.
+    Links(Result<(), String>),
+}
+
+/// The way to the threads.
+#[derive(Debug)]
+pub struct Worker {
+    routes: mpsc::Sender<Job>,
+    links: mpsc::Sender<Job>,
+}
+
+impl Worker {
+    /// Starts the threads in the calling thread's network namespace. `done` is called from them.
+    pub fn start(done: impl Fn(Done) + Send + Clone + 'static) -> std::io::Result<Worker> {
+        let start = |name: &str| {
+            let (sender, jobs) = mpsc::channel();
+            let done = done.clone();
+            std::thread::Builder::new().name(name.into()).spawn(move || run(&jobs, &done))?;
+            std::io::Result::Ok(sender)
+        };
+        // To remove a link takes an RCU grace period, tens of milliseconds: routes must not wait for it.
+        Ok(Worker { routes: start("routes")?, links: start("links")? })
+    }
+
+    /// Hands a job over.
+    pub fn give(&self, job: Job) {
+        let to = if matches!(job, Job::RemoveLinks(_)) { &self.links } else { &self.routes };
+        if to.send(job).is_err() {
+            tracing::error!("a kernel thread is gone");
+        }
+    }
+}
+
+fn run(jobs: &mpsc::Receiver<Job>, done: &impl Fn(Done)) {
+    let mut netlink = None;
+    while let Ok(job) = jobs.recv() {
+        done(perform(&mut netlink, job));
+    }
+}
+
+/// Does one job; a socket that failed is made anew with the next.
+fn perform(netlink: &mut Option<Netlink>, job: Job) -> Done {
+    if netlink.is_none() {
+        match Netlink::route() {
+            Ok(open) => *netlink = Some(open),
+            Err(error) => return refuse(job, format!("no netlink socket: {error}")),
+        }
+    }
+    let Some(socket) = netlink.as_mut() else { return refuse(job, "no netlink socket".into()) };
+    let done = match job {
+        Job::Routes(steps) => {
+            let outcome = routes::apply(socket, &steps, |_| ()).map_err(|e| e.to_string());
+            Done::Routes { steps, outcome }
+        }
+        Job::ReadRoutes => Done::Read(routes::read(socket, Whose::All).map_err(|e| e.to_string())),
+        Job::Tunnel(tunnel) => Done::Tunnel(set_tunnel(&tunnel)),
+        Job::Nat(nat) => Done::Nat(set_nat(&nat)),
+        Job::Forward(families) => Done::Forward(forward(&families)),
+        Job::RemoveLinks(names) => Done::Links(remove_links(socket, &names).map_err(|e| e.to_string())),
+    };
+    let failed = matches!(&done, Done::Routes { outcome: Err(_), .. } | Done::Read(Err(_)) | Done::Links(Err(_)));
+    if failed {
+        *netlink = None;
+    }
+    done
+}
+
+fn refuse(job: Job, reason: String) -> Done {
+    match job {
+        Job::Routes(steps) => Done::Routes { steps, outcome: Err(reason) },
+        Job::ReadRoutes => Done::Read(Err(reason)),
+        Job::Tunnel(_) => Done::Tunnel(Err(reason)),
+        Job::Nat(_) => Done::Nat(Err(reason)),
+        Job::Forward(_) => Done::Forward(Err(reason)),
+        Job::RemoveLinks(_) => Done::Links(Err(reason)),
+    }
+}
+
+/// The group that links are in while they are deleted: nobody else's.
+const DELETED_GROUP: u32 = model::kernel::POD_LINK_GROUP + 1;
+
+/// Removes those of the links that are there and ours; many in one grace period of the kernel.
+fn remove_links(netlink: &mut Netlink, names: &[String]) -> Result<(), NetlinkError> {
+    let mut found = Vec::new();
+    for name in names {
+        found.extend(links::by_name(netlink, name)?.and_then(|link| Ours::recognise(link).ok()));
+    }
+    match found.len() {
+        0 => Ok(()),
+        1 => links::delete(netlink, &found).map(|_| ()),
+        _ => links::delete_group(netlink, &found, DELETED_GROUP),
+    }
+}
+
+/// Without these a router's packets for pods, and pods' packets for elsewhere, end here.
+fn forward(families: &[Family]) -> Result<(), String> {
+    for family in families {
+        let name = match family {
+            Family::Ipv4 => "ipv4/ip_forward",
+            Family::Ipv6 => "ipv6/conf/all/forwarding",
+        };
+        sysctl::set(name, "1").map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+fn set_tunnel(_: &Tunnel) -> Result<(), String> {
+    Err("not yet".into())
+}
+
+fn set_nat(_: &Nat) -> Result<bool, String> {
+    Err("not yet".into())
+}

@@ -1,0 +1,110 @@
+//! All that should be, kept up to date key by key. Planning a few keys and planning all is the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bgp::config::Start;
+use dataplane::want::{Nat, Route, RouteKey, Tunnel};
+use model::{Family, Prefix};
+
+use super::bgp::{BgpPlan, bgp};
+use super::encap::tunnel;
+use super::nat::nat;
+use super::routes::{RoutePlan, prefixes, route};
+use crate::world::{Dirty, DirtyRoutes, World};
+
+/// Everything planned.
+#[derive(Debug, Default)]
+pub struct Desired {
+    /// The speaker's part.
+    pub bgp: Option<BgpPlan>,
+    /// The tunnel device, if there should be one.
+    pub tunnel: Option<Tunnel>,
+    /// Masquerading.
+    pub nat: Nat,
+    /// Families whose packets the kernel has to forward: those of this node's blocks.
+    pub forwarding: Vec<Family>,
+    /// Routes with their reasons, the unusable ones too.
+    pub routes: BTreeMap<Prefix, RoutePlan>,
+    /// Of these, what should be in the kernel.
+    pub table: BTreeMap<RouteKey, Route>,
+}
+
+/// What an update changed: what hands have to look at.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// The speaker's configuration.
+    pub bgp: bool,
+    /// The tunnel device.
+    pub tunnel: bool,
+    /// Masquerading.
+    pub nat: bool,
+    /// Forwarding.
+    pub forwarding: bool,
+    /// Places in the kernel's table.
+    pub places: BTreeSet<RouteKey>,
+}
+
+impl Desired {
+    /// Plans again what is dirty. `start` is what the speaker was born into.
+    pub fn update(&mut self, world: &World, dirty: &Dirty, start: Start) -> Changed {
+        let mut changed = Changed { places: dirty.installed.clone(), ..Changed::default() };
+        if dirty.bgp {
+            let plan = Some(bgp(world, start));
+            changed.bgp = plan != self.bgp;
+            self.bgp = plan;
+        }
+        if dirty.tunnel {
+            let plan = tunnel(world);
+            changed.tunnel = plan != self.tunnel;
+            self.tunnel = plan;
+        }
+        if dirty.nat {
+            let plan = nat(world);
+            changed.nat = plan != self.nat;
+            self.nat = plan;
+        }
+        if dirty.bgp {
+            let own = world.objects.node(&world.node).map_or(&[][..], |node| &node.pod_cidrs);
+            let of_own = |family: &Family| own.iter().any(|prefix| prefix.family() == *family);
+            let plan: Vec<Family> = Family::ALL.into_iter().filter(of_own).collect();
+            changed.forwarding = plan != self.forwarding;
+            self.forwarding = plan;
+        }
+        for prefix in self.touched(world, dirty) {
+            self.replan(world, prefix, &mut changed.places);
+        }
+        changed
+    }
+
+    fn touched(&self, world: &World, dirty: &Dirty) -> BTreeSet<Prefix> {
+        match &dirty.routes {
+            DirtyRoutes::All => {
+                let mut all = prefixes(world);
+                all.extend(self.routes.keys());
+                all
+            }
+            DirtyRoutes::Some(some) => {
+                let of_links = world.leases.iter().filter(|lease| dirty.links.contains(&lease.host_interface));
+                let of_links = of_links.flat_map(|lease| lease.addresses.iter().copied().map(Prefix::host));
+                some.iter().copied().chain(of_links).collect()
+            }
+        }
+    }
+
+    fn replan(&mut self, world: &World, prefix: Prefix, places: &mut BTreeSet<RouteKey>) {
+        let plan = route(world, &prefix);
+        let wanted = plan.as_ref().and_then(|plan| plan.route.as_ref().ok()).cloned();
+        let place = RouteKey { prefix, metric: model::kernel::ROUTE_METRIC };
+        if self.table.get(&place) != wanted.as_ref() {
+            places.insert(place);
+            match wanted {
+                Some(route) => self.table.insert(place, route),
+                None => self.table.remove(&place),
+            };
+        }
+        match plan {
+            Some(plan) => self.routes.insert(prefix, plan),
+            None => self.routes.remove(&prefix),
+        };
+    }
+}

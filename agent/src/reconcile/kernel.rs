@@ -1,0 +1,188 @@
+//! The reconciler and the kernel: differences to jobs, results to what is remembered.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use dataplane::actual::{ActualKind, ActualRoute, KernelEvent};
+use dataplane::diff::{self, Keys, Step};
+use dataplane::want::{Route, RouteKey, RouteKind};
+use model::Time;
+
+use super::Reconciler;
+use crate::apply::{Done, Job};
+use crate::fact::Fact;
+
+/// How long to wait after the tunnel or the packet rules could not be made.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The most steps in one job: results and other jobs get their turn in between.
+const STEPS: usize = 16_384;
+
+/// One thing that is made whole by one kind of job.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// A job is to be given.
+    pub wanted: bool,
+    /// A job is under way.
+    pub busy: bool,
+    /// Why the last one failed.
+    pub problem: Option<String>,
+    /// When to try again after a failure.
+    pub again: Option<Time>,
+}
+
+impl Slot {
+    /// Whether to give a job now.
+    fn begin(&mut self, now: Time) -> bool {
+        let due = self.again.is_some_and(|again| again <= now);
+        let begin = (self.wanted || due) && !self.busy;
+        if begin {
+            (self.wanted, self.busy, self.again) = (false, true, None);
+        }
+        begin
+    }
+
+    fn end(&mut self, outcome: Result<(), String>, what: &str, now: Time) {
+        self.busy = false;
+        match outcome {
+            Ok(()) => self.problem = None,
+            Err(problem) => {
+                if self.problem.as_ref() != Some(&problem) {
+                    tracing::warn!(what, %problem, "could not be made; will be tried again");
+                }
+                self.problem = Some(problem);
+                self.again = Some(now + PAUSE);
+            }
+        }
+    }
+}
+
+impl Reconciler {
+    /// Gives jobs for all that is other than wanted.
+    pub(super) fn push(&mut self, now: Time) {
+        if let Some(tunnel) = self.desired.tunnel
+            && self.tunnel.begin(now)
+        {
+            self.worker.give(Job::Tunnel(tunnel));
+        }
+        if self.nat.begin(now) {
+            self.worker.give(Job::Nat(self.desired.nat.clone()));
+        }
+        if self.forwarding.begin(now) {
+            self.worker.give(Job::Forward(self.desired.forwarding.clone()));
+        }
+        self.push_routes();
+        if !self.links.is_empty() && !self.links_busy {
+            self.links_busy = true;
+            self.worker.give(Job::RemoveLinks(std::mem::take(&mut self.links)));
+        }
+    }
+
+    fn push_routes(&mut self) {
+        if self.routes_busy || self.places.is_empty() {
+            return;
+        }
+        let places = std::mem::take(&mut self.places);
+        let found = diff::routes(&self.desired.table, &self.world.kernel.actual.routes, Keys::Only(&places));
+        let benched = |step: &Step| matches!(step, Step::Delete(_));
+        let mut steps = found.steps;
+        if !self.may_delete() {
+            // Remembered, so that they are compared again once every source is in sync.
+            self.places.extend(steps.iter().filter(|s| benched(s)).map(Step::key));
+            steps.retain(|step| !benched(step));
+        }
+        if steps.len() > STEPS {
+            self.places.extend(steps.drain(STEPS..).map(|step| step.key()));
+        }
+        let touched: BTreeSet<RouteKey> = steps.iter().map(Step::key).collect();
+        for place in places.iter().filter(|place| !touched.contains(place)) {
+            self.bench.clear(place);
+        }
+        for (place, held) in found.held {
+            self.bench.held(place, held.to_string());
+        }
+        if !steps.is_empty() {
+            self.routes_busy = true;
+            self.worker.give(Job::Routes(steps));
+        }
+    }
+
+    /// A job is done.
+    pub fn done(&mut self, done: Done, now: Time) {
+        match done {
+            Done::Routes { steps, outcome } => self.routes_done(steps, outcome, now),
+            Done::Read(Ok(routes)) => {
+                self.routes_busy = false;
+                self.learn(Fact::Kernel(KernelEvent::Routes(routes)), now);
+            }
+            Done::Read(Err(problem)) => {
+                tracing::warn!(%problem, "the routes can't be read");
+                self.worker.give(Job::ReadRoutes);
+            }
+            Done::Tunnel(outcome) => self.tunnel.end(outcome, "tunnel device", now),
+            Done::Nat(outcome) => {
+                if outcome == Ok(true) {
+                    tracing::info!(nat = %self.desired.nat, "packet rules made");
+                }
+                self.nat.end(outcome.map(|_| ()), "packet rules", now);
+            }
+            Done::Forward(outcome) => self.forwarding.end(outcome, "forwarding", now),
+            Done::Links(outcome) => {
+                self.links_busy = false;
+                if let Err(problem) = outcome {
+                    tracing::warn!(%problem, "links of pods can't be removed");
+                }
+            }
+        }
+    }
+
+    /// What was done is written into the picture at once: its events say the same again, later.
+    fn routes_done(
+        &mut self,
+        steps: Vec<Step>,
+        outcome: Result<Vec<dataplane::linux::routes::Failure>, String>,
+        now: Time,
+    ) {
+        self.routes_busy = false;
+        let failures = match outcome {
+            Ok(failures) => failures,
+            Err(problem) => {
+                tracing::warn!(%problem, steps = steps.len(), "what became of these routes is not known");
+                self.places.extend(steps.iter().map(Step::key));
+                return self.read_routes();
+            }
+        };
+        let mut failed: BTreeSet<usize> = BTreeSet::new();
+        let mut stale = false;
+        for failure in &failures {
+            failed.insert(failure.position);
+            stale |= failure.is_stale();
+            self.bench.failed(failure.step.key(), failure.to_string(), now);
+        }
+        for (_, step) in steps.into_iter().enumerate().filter(|(position, _)| !failed.contains(position)) {
+            self.bench.clear(&step.key());
+            let routes = &mut self.world.kernel.actual.routes;
+            match step {
+                Step::Add(route) => routes.insert(as_made(route)),
+                Step::Replace { new, .. } => routes.replace(as_made(new)),
+                Step::Delete(old) => routes.remove(&old),
+            }
+        }
+        if stale {
+            self.read_routes();
+        }
+    }
+
+    fn read_routes(&mut self) {
+        self.routes_busy = true;
+        self.worker.give(Job::ReadRoutes);
+    }
+}
+
+/// A wanted route as the kernel shows it once it is there.
+fn as_made(route: Route) -> ActualRoute {
+    let kind = match route.kind {
+        RouteKind::Unicast(hops) => ActualKind::Unicast(hops),
+        RouteKind::Blackhole => ActualKind::Blackhole,
+    };
+    ActualRoute { prefix: route.prefix, metric: route.metric, protocol: model::kernel::ROUTE_PROTOCOL, kind }
+}

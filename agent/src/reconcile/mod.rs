@@ -1,0 +1,261 @@
+//! Loop 1: facts in, plans out, hands told. Owns the world; never touches a BGP socket.
+
+mod journal;
+mod kernel;
+mod pods;
+mod show;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use bgp::config::Start;
+use dataplane::want::RouteKey;
+use ipam::Ledger;
+use model::api::{Refusal, RefusalCode, Reply, Request};
+use model::{NodeName, Time};
+
+use crate::apply::{Bench, Worker};
+use crate::fact::{Fact, Source};
+use crate::plan::bgp::BgpPlan;
+use crate::plan::desired::Desired;
+use crate::world::{Dirty, World};
+pub use journal::Recorder;
+use kernel::Slot;
+
+/// What the loop tells whoever watches: readiness and counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// An ADD can be served; else why not.
+    pub not_ready: Option<String>,
+    /// Routes wanted in the kernel.
+    pub routes_wanted: usize,
+    /// Of these, not there.
+    pub routes_failed: usize,
+    /// Leases held.
+    pub leases: usize,
+    /// Object errors and warnings.
+    pub object_errors: usize,
+    /// Snapshots of the kernel taken in, the first one too.
+    pub kernel_resyncs: u64,
+}
+
+/// The reconcile loop's state. Its owner feeds it and calls [`Reconciler::settle`] when the inbox is drained.
+pub struct Reconciler {
+    world: World,
+    desired: Desired,
+    dirty: Dirty,
+    /// Places in the kernel's table that are yet to be compared.
+    places: BTreeSet<RouteKey>,
+    bench: Bench,
+    /// None until the kernel was read once: running pods may have to be recovered from it.
+    ledger: Option<Ledger>,
+    ledger_problem: Option<String>,
+    /// What happened to the leases at the start, for a person.
+    ledger_notes: Vec<String>,
+    state_dir: PathBuf,
+    boot: String,
+    start: Start,
+    worker: Worker,
+    routes_busy: bool,
+    tunnel: Slot,
+    nat: Slot,
+    forwarding: Slot,
+    links: Vec<String>,
+    links_busy: bool,
+    /// When the leases are next held against the kernel's links.
+    leases_due: Option<Time>,
+    /// The speaker's plan has changed since it was last taken.
+    bgp_changed: bool,
+    recorder: Option<Recorder>,
+    resyncs: u64,
+    /// When the agent started, seconds since the Unix epoch.
+    born: u64,
+}
+
+/// What a reconciler is born with.
+pub struct Birth {
+    /// `--node-name`.
+    pub node: NodeName,
+    /// `--state-dir`.
+    pub state_dir: PathBuf,
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot: String,
+    /// The kernel's threads.
+    pub worker: Worker,
+    /// `--record`.
+    pub recorder: Option<Recorder>,
+    /// Seconds since the Unix epoch.
+    pub unix_seconds: u64,
+}
+
+impl Reconciler {
+    /// Knows nothing yet.
+    pub fn new(birth: Birth) -> Reconciler {
+        Reconciler {
+            world: World::new(birth.node),
+            desired: Desired::default(),
+            dirty: Dirty::everything(),
+            places: BTreeSet::new(),
+            bench: Bench::default(),
+            ledger: None,
+            ledger_problem: None,
+            ledger_notes: Vec::new(),
+            state_dir: birth.state_dir,
+            boot: birth.boot,
+            start: Start::Fresh,
+            worker: birth.worker,
+            routes_busy: false,
+            tunnel: Slot::default(),
+            nat: Slot::default(),
+            forwarding: Slot::default(),
+            links: Vec::new(),
+            links_busy: false,
+            leases_due: None,
+            bgp_changed: false,
+            recorder: birth.recorder,
+            resyncs: 0,
+            born: birth.unix_seconds,
+        }
+    }
+
+    /// Takes a fact in; what follows is done by [`Reconciler::settle`].
+    pub fn learn(&mut self, fact: Fact, now: Time) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.write(now, &fact);
+        }
+        self.note(&fact, now);
+        let dirty = self.world.learn(fact);
+        self.dirty = std::mem::take(&mut self.dirty).and(dirty);
+    }
+
+    /// Does what follows from all that was learned: plans what is dirty, tells the hands.
+    pub fn settle(&mut self, now: Time) {
+        if self.ledger.is_none() && self.world.is_in_sync(Source::Kernel) {
+            self.open_ledger(now);
+        }
+        if !self.may_write() {
+            return;
+        }
+        if !self.dirty.is_nothing() {
+            let dirty = std::mem::take(&mut self.dirty);
+            let changed = self.desired.update(&self.world, &dirty, self.start);
+            self.bgp_changed |= changed.bgp;
+            self.places.extend(changed.places);
+            // Also where the plan is as before: the kernel may have changed under it.
+            self.tunnel.wanted |= dirty.tunnel && self.desired.tunnel.is_some();
+            self.nat.wanted |= dirty.nat;
+            self.forwarding.wanted |= changed.forwarding;
+        }
+        self.places.extend(self.bench.due(now));
+        self.reconcile_leases(now);
+        self.push(now);
+    }
+
+    /// When [`Reconciler::settle`] is due even if nothing happens.
+    pub fn deadline(&self) -> Option<Time> {
+        let routes = if self.routes_busy { None } else { self.bench.deadline() };
+        [routes, self.tunnel.again, self.nat.again, self.forwarding.again, self.leases_due].into_iter().flatten().min()
+    }
+
+    /// Answers a question or a pod's request.
+    pub fn request(&mut self, request: Request, now: Time, unix_seconds: u64) -> Reply {
+        match request {
+            Request::Attach(attach) => self.attach(attach, now, unix_seconds),
+            Request::Attached(attached) => self.attached(&attached, now),
+            Request::Detach(detach) => self.detach(&detach, now),
+            Request::Check(check) => self.check(&check),
+            Request::Gc(gc) => self.gc(&gc, now),
+            Request::Status => match self.not_ready() {
+                None => Reply::Ok(model::api::Answer::Done),
+                Some(message) => refuse(RefusalCode::TryAgain, message),
+            },
+            Request::Show(show) => self.show(show, now),
+        }
+    }
+
+    /// The speaker's plan, if it has changed since this was last asked.
+    pub fn take_bgp(&mut self) -> Option<BgpPlan> {
+        let changed = std::mem::take(&mut self.bgp_changed);
+        if changed { self.desired.bgp.clone() } else { None }
+    }
+
+    /// What the speaker was born into: a predecessor's routes in the kernel, or nothing.
+    pub fn start(&self) -> Start {
+        self.start
+    }
+
+    /// Readiness and counts.
+    pub fn status(&self) -> Status {
+        Status {
+            not_ready: self.not_ready(),
+            routes_wanted: self.desired.table.len(),
+            routes_failed: self.bench.len(),
+            leases: self.world.leases.len(),
+            object_errors: self.world.objects.errors.len(),
+            kernel_resyncs: self.resyncs,
+        }
+    }
+
+    /// Nothing is written before the objects, the kernel and the leases are known.
+    fn may_write(&self) -> bool {
+        [Source::Objects, Source::Kernel, Source::Leases].iter().all(|s| self.world.is_in_sync(*s))
+    }
+
+    /// Nothing is deleted before every source has told all it has.
+    fn may_delete(&self) -> bool {
+        self.may_write() && self.world.is_in_sync(Source::Speaker)
+    }
+
+    /// Why an ADD can't be served.
+    fn not_ready(&self) -> Option<String> {
+        if let Some(problem) = &self.ledger_problem {
+            return Some(problem.clone());
+        }
+        let waiting = [(Source::Objects, "the objects"), (Source::Kernel, "the kernel"), (Source::Leases, "the leases")];
+        let waiting: Vec<&str> = waiting.iter().filter(|(s, _)| !self.world.is_in_sync(*s)).map(|(_, w)| *w).collect();
+        if !waiting.is_empty() {
+            return Some(format!("still reading {}", waiting.join(", ")));
+        }
+        let Some(node) = self.world.objects.node(&self.world.node) else {
+            return Some(format!("there is no Node {}: its pod CIDRs are not known", self.world.node));
+        };
+        if node.pod_cidrs.is_empty() {
+            return Some(format!("Node {} has no spec.podCIDRs", node.name));
+        }
+        let space = crate::plan::pods::space(&self.world, None);
+        let closed = |block: &ipam::Block| match &block.openness {
+            ipam::Openness::Closed(reason) => Some(format!("{}: {reason}", block.prefix)),
+            _ => None,
+        };
+        let reasons: Vec<String> = space.blocks.iter().filter_map(closed).collect();
+        (reasons.len() == space.blocks.len()).then(|| format!("no address can be given: {}", reasons.join("; ")))
+    }
+
+    /// Says in the log what a person should hear of, and counts.
+    fn note(&mut self, fact: &Fact, now: Time) {
+        match fact {
+            Fact::ObjectErrors(errors) => errors.iter().for_each(|e| tracing::warn!(error = %e, "object")),
+            Fact::Kernel(dataplane::actual::KernelEvent::Snapshot(snapshot)) => {
+                self.resyncs += 1;
+                self.leases_due = Some(now);
+                let ours = |r: &&dataplane::actual::ActualRoute| r.protocol == model::kernel::ROUTE_PROTOCOL;
+                let forwards = snapshot.routes.iter().filter(ours).any(|r| r.next_hops().iter().any(|h| h.gateway.is_some()));
+                if self.resyncs == 1 && forwards {
+                    self.start = Start::Restarted;
+                }
+            }
+            Fact::Kernel(dataplane::actual::KernelEvent::LinkGone { name, .. })
+                if model::pod_link::is_pod_link(name) =>
+            {
+                self.leases_due = Some(now);
+            }
+            Fact::InSync(source) => tracing::info!(?source, "in sync"),
+            _ => {}
+        }
+    }
+}
+
+/// A refusal for the caller.
+fn refuse(code: RefusalCode, message: impl Into<String>) -> Reply {
+    Reply::Error(Refusal { code, message: message.into() })
+}

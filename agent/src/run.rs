@@ -1,0 +1,223 @@
+//! The running agent: threads, channels, and the loop that feeds the reconciler.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dataplane::linux::monitor::Monitor;
+use model::api::{Reply, Request};
+use model::{NodeName, Time};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::apply::{Done, Worker};
+use crate::fact::{Fact, Source};
+use crate::reconcile::{Birth, Reconciler, Recorder, Status};
+use crate::speaker::{self, Batch, Listen, Wanted};
+use crate::watch as watchers;
+
+/// Facts that may wait: more than that and the sources wait.
+const FACTS: usize = 8192;
+/// Facts taken in before what follows from them is done.
+const TURN: usize = 8192;
+/// Requests that may wait for an answer.
+const REQUESTS: usize = 256;
+/// How long to wait before subscribing to the kernel's events again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// What the agent is told on its command line.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// `--node-name`.
+    pub node: NodeName,
+    /// `--objects`.
+    pub objects: PathBuf,
+    /// `--state-dir`.
+    pub state_dir: PathBuf,
+    /// `--record`.
+    pub record: Option<PathBuf>,
+}
+
+/// A request, and where its answer goes.
+pub type Asked = (Request, oneshot::Sender<Reply>);
+
+/// The way to the reconcile loop.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    requests: mpsc::Sender<Asked>,
+    status: watch::Receiver<Status>,
+}
+
+/// The reconcile loop has ended, and with it the agent is about to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the reconcile loop has ended")]
+pub struct Ended;
+
+impl Handle {
+    /// Asks, and waits for the answer.
+    pub async fn ask(&self, request: Request) -> Result<Reply, Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send((request, answer)).await.map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// Readiness and counts as they are now.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+}
+
+/// Starts the reconcile loop on a thread of its own, in the calling thread's network namespace.
+///
+/// The receiver hears when the loop has ended: the agent should end too.
+pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle, oneshot::Receiver<()>)> {
+    let (facts, inbox) = mpsc::channel(FACTS);
+    let objects = facts.clone();
+    watchers::objects::watch(options.objects.clone(), move |fact| objects.blocking_send(fact).is_ok()).map_err(|e| {
+        io::Error::new(e.kind(), format!("--objects {}: {e}", options.objects.display()))
+    })?;
+    let (results, done) = mpsc::unbounded_channel();
+    // Unbounded, but as many results as jobs, and at most one job of a kind is under way.
+    let worker = Worker::start(move |result| drop(results.send(result)))?;
+    let record = |path: &PathBuf| {
+        Recorder::create(path).map_err(|e| io::Error::new(e.kind(), format!("--record {}: {e}", path.display())))
+    };
+    let birth = Birth {
+        node: options.node.clone(),
+        state_dir: options.state_dir.clone(),
+        boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?,
+        worker,
+        recorder: options.record.as_ref().map(record).transpose()?,
+        unix_seconds: unix_seconds(),
+    };
+    std::thread::Builder::new().name("kernel-events".into()).spawn(move || watch_kernel(&facts))?;
+    let (requests, asked) = mpsc::channel(REQUESTS);
+    let (told, status) = watch::channel(Status::default());
+    let (ending, ended) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let turn = Loop { core: Reconciler::new(birth), born: Instant::now(), speaker, told };
+    std::thread::Builder::new().name("reconcile".into()).spawn(move || {
+        runtime.block_on(turn.run(inbox, done, asked));
+        drop(ending);
+    })?;
+    Ok((Handle { requests, status }, ended))
+}
+
+/// Tells what happens in the kernel, for ever; a broken subscription is made anew, with a snapshot first.
+fn watch_kernel(facts: &mpsc::Sender<Fact>) {
+    let mut in_sync = false;
+    loop {
+        let each = |event| {
+            let first = matches!(event, dataplane::actual::KernelEvent::Snapshot(_)) && !in_sync;
+            in_sync |= first;
+            // Nobody listens any more: the agent is ending, and this thread with it.
+            let _ = facts.blocking_send(Fact::Kernel(event));
+            if first {
+                let _ = facts.blocking_send(Fact::InSync(Source::Kernel));
+            }
+        };
+        let outcome = Monitor::open().and_then(|(monitor, stopper)| {
+            let outcome = monitor.run(each);
+            drop(stopper);
+            outcome
+        });
+        if facts.is_closed() {
+            return;
+        }
+        if let Err(error) = outcome {
+            tracing::error!(%error, "the kernel's events are lost; subscribing again");
+        }
+        std::thread::sleep(AGAIN);
+    }
+}
+
+struct Loop {
+    core: Reconciler,
+    born: Instant,
+    speaker: speaker::Handle,
+    told: watch::Sender<Status>,
+}
+
+impl Loop {
+    async fn run(
+        mut self,
+        mut facts: mpsc::Receiver<Fact>,
+        mut done: mpsc::UnboundedReceiver<Done>,
+        mut asked: mpsc::Receiver<Asked>,
+    ) {
+        let mut batch = Vec::new();
+        loop {
+            let deadline = self.core.deadline().map(|at| self.instant(at));
+            // Pods first: a kubelet waits for the answer.
+            tokio::select! {
+                biased;
+                request = asked.recv() => match request {
+                    Some((request, answer)) => self.answer(request, answer),
+                    None => return,
+                },
+                Some(result) = done.recv() => self.core.done(result, self.now()),
+                changes = self.speaker.changes() => self.believe(changes),
+                taken = facts.recv_many(&mut batch, TURN) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    let now = self.now();
+                    batch.drain(..).for_each(|fact| self.core.learn(fact, now));
+                }
+                () = until(deadline) => {}
+            }
+            self.settle();
+        }
+    }
+
+    fn answer(&mut self, request: Request, answer: oneshot::Sender<Reply>) {
+        let reply = self.core.request(request, self.now(), unix_seconds());
+        // Whoever asked may have gone.
+        let _ = answer.send(reply);
+    }
+
+    fn believe(&mut self, changes: Batch) {
+        let now = self.now();
+        changes.routes.into_iter().for_each(|change| self.core.learn(Fact::Learned(change), now));
+        for change in changes.peers {
+            let state = change.state.map_or("removed".to_string(), |s| format!("{s:?}"));
+            tracing::info!(peer = %change.peer, state, reason = %change.reason, "session");
+        }
+        if changes.in_sync {
+            self.core.learn(Fact::InSync(Source::Speaker), now);
+        }
+    }
+
+    fn settle(&mut self) {
+        self.core.settle(self.now());
+        if let Some(plan) = self.core.take_bgp() {
+            plan.problems.iter().for_each(|problem| tracing::warn!(problem, "peering"));
+            let listen = Listen { port: plan.listen_port, addresses: plan.listen_on };
+            self.speaker.want(Wanted { config: plan.config, listen });
+        }
+        let status = self.core.status();
+        self.told.send_if_modified(|told| {
+            let new = *told != status;
+            *told = status;
+            new
+        });
+    }
+
+    fn now(&self) -> Time {
+        Time::START + self.born.elapsed()
+    }
+
+    fn instant(&self, at: Time) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.born + at.since(Time::START))
+    }
+}
+
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
+}
