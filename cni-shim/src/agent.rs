@@ -1,0 +1,76 @@
+//! Asking the agent: one line out, one line in, within a bounded time.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use model::api::{Answer, LINE_LIMIT, Refusal, Reply, Request};
+
+/// Between two attempts while the agent is away.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum AskError {
+    /// Nobody answers, or not in time.
+    Away(String),
+    /// The agent answered no.
+    Refused(Refusal),
+}
+
+/// A conversation with the agent, which may go away and come back meanwhile.
+#[derive(Debug)]
+pub struct Agent {
+    socket: PathBuf,
+    until: Instant,
+    stream: Option<BufReader<UnixStream>>,
+}
+
+impl Agent {
+    /// Answers are waited for until `within` from now, over all questions together.
+    pub fn new(socket: &Path, within: Duration) -> Agent {
+        Agent { socket: socket.to_path_buf(), until: Instant::now() + within, stream: None }
+    }
+
+    /// Asks once: an agent that is away is not waited for.
+    pub fn ask(&mut self, request: &Request) -> Result<Answer, AskError> {
+        match self.attempt(request) {
+            Ok(Reply::Ok(answer)) => Ok(answer),
+            Ok(Reply::Error(refusal)) => Err(AskError::Refused(refusal)),
+            Err(error) => {
+                self.stream = None;
+                Err(AskError::Away(format!("the agent does not answer at {}: {error}", self.socket.display())))
+            }
+        }
+    }
+
+    /// Asks until there is an answer or the time is up. Every request may be repeated: the agent answers alike.
+    pub fn persist(&mut self, request: &Request) -> Result<Answer, AskError> {
+        loop {
+            match self.ask(request) {
+                Err(AskError::Away(_)) if Instant::now() + PAUSE < self.until => std::thread::sleep(PAUSE),
+                answer => return answer,
+            }
+        }
+    }
+
+    fn attempt(&mut self, request: &Request) -> io::Result<Reply> {
+        let left = self.until.saturating_duration_since(Instant::now()).max(PAUSE);
+        let stream = match &mut self.stream {
+            Some(stream) => stream,
+            none => none.insert(BufReader::new(UnixStream::connect(&self.socket)?)),
+        };
+        stream.get_ref().set_read_timeout(Some(left))?;
+        stream.get_ref().set_write_timeout(Some(left))?;
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        stream.get_mut().write_all(&line)?;
+        let mut reply = Vec::new();
+        stream.take(LINE_LIMIT as u64).read_until(b'\n', &mut reply)?;
+        if reply.last() != Some(&b'\n') {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it hung up"));
+        }
+        serde_json::from_slice(&reply).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
