@@ -43,6 +43,18 @@ pub fn parse_mark(alias: &str) -> Option<(Attachment, String)> {
     Some((Attachment { container_id: container_id.into(), ifname: ifname.into() }, network.into()))
 }
 
+/// The MAC address of a pod's side: locally administered, the same however often it is asked, from sha1("container id/ifname").
+pub fn pod_mac(attachment: &Attachment) -> [u8; 6] {
+    let digest = Sha1::digest(format!("{}/{}", attachment.container_id, attachment.ifname).as_bytes());
+    let mut mac = [0; 6];
+    for (octet, from) in mac.iter_mut().zip(digest.iter()) {
+        *octet = *from;
+    }
+    // IEEE 802: bit 0 of the first octet is multicast, bit 1 locally administered.
+    mac[0] = mac[0] & !1 | 2;
+    mac
+}
+
 fn identity(pod: Option<&PodRef>, container_id: &str) -> String {
     match pod {
         Some(pod) => format!("{}.{}", pod.namespace, pod.name),
@@ -81,6 +93,14 @@ mod tests {
         let further = further_name(None, &attachment("abc", "net1"));
         assert_ne!(name, further);
         assert_eq!(further.len(), 15);
+    }
+
+    #[test]
+    fn a_pods_mac_is_one_links_and_always_the_same() {
+        let mac = pod_mac(&attachment("0a1b", "eth0"));
+        assert_eq!(mac, pod_mac(&attachment("0a1b", "eth0")));
+        assert_ne!(mac, pod_mac(&attachment("0a1b", "net1")));
+        assert_eq!(mac[0] & 3, 2);
     }
 
     #[test]

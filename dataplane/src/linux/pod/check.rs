@@ -23,16 +23,16 @@ const NDA_LLADDR: u16 = 2;
 const NDMSG_LENGTH: usize = 12;
 const NUD_PERMANENT: u16 = 0x80;
 
-/// Everything that is not as it should be; empty if all is well.
+/// Everything that is not as it should be, empty if all is well; and the MAC address that the pod's side has.
 ///
 /// The calling thread visits the pod's namespace and comes back, as with [`Plumber`].
-pub fn check(want: &PodWant, pod: &Netns) -> Result<Vec<String>, PodError> {
+pub fn check(want: &PodWant, pod: &Netns) -> Result<(Vec<String>, Option<[u8; 6]>), PodError> {
     let mut plumber = Plumber::new(want, pod)?;
     let mut defects = Vec::new();
     let name = &want.plan.host_interface;
     let Some(host) = seen::link(&mut plumber.netlink, name)? else {
         defects.push(format!("{name} is not there"));
-        return Ok(defects);
+        return Ok((defects, None));
     };
     let mut expect = |holds: bool, defect: String| {
         if !holds {
@@ -60,15 +60,20 @@ pub fn check(want: &PodWant, pod: &Netns) -> Result<Vec<String>, PodError> {
         Some(id) if host.peer_nsid == Some(id) => peer,
         _ => None,
     };
-    defects.extend(plumber.inside(|netlink| inside(netlink, want, peer))?);
-    Ok(defects)
+    let (inside, mac) = plumber.inside(|netlink| inside(netlink, want, peer))?;
+    defects.extend(inside);
+    Ok((defects, mac))
 }
 
-fn inside(netlink: &mut Netlink, want: &PodWant, peer: Option<u32>) -> Result<Vec<String>, PodError> {
+fn inside(
+    netlink: &mut Netlink,
+    want: &PodWant,
+    peer: Option<u32>,
+) -> Result<(Vec<String>, Option<[u8; 6]>), PodError> {
     let mut defects = Vec::new();
     let name = &want.ifname;
     let Some(link) = seen::link(netlink, name)? else {
-        return Ok(vec![format!("{name} is not in the pod")]);
+        return Ok((vec![format!("{name} is not in the pod")], None));
     };
     let mut expect = |holds: bool, defect: String| {
         if !holds {
@@ -100,7 +105,7 @@ fn inside(netlink: &mut Netlink, want: &PodWant, peer: Option<u32>) -> Result<Ve
         let defect = format!("the pod has no permanent neighbour entry for {}", route.gateway);
         expect(neighbours.contains(&neighbour), defect);
     }
-    Ok(defects)
+    Ok((defects, link.mac))
 }
 
 fn addresses(netlink: &mut Netlink, index: u32) -> Result<Vec<(IpAddr, u8)>, NetlinkError> {

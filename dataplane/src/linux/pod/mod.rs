@@ -11,7 +11,7 @@ mod seen;
 mod tests;
 
 pub use check::check;
-pub use remove::{end_group, retire, unroute};
+pub use remove::{end_group, remove, retire, unroute};
 pub use seen::{HostSide, host_sides};
 
 use std::os::fd::AsRawFd;
