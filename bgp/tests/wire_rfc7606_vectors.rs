@@ -1,4 +1,5 @@
 //! Whole messages with the outcome that RFC 7606 demands, decoded as the session would: from the stream, frame by frame.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that meets one has failed
 
 use bgp::wire::{Context, Framer, Message, Notification, PeerKind, Update, Verdict};
 use model::{Asn, Prefix};

@@ -1,5 +1,5 @@
 //! Messages put together by hand, octet by octet, and what the codec makes of them. Shared by the codec's tests.
-#![allow(dead_code)] // each test program uses a part
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)] // each test program uses a part of it
 
 use bgp::wire::{Context, Framer, Message, Notification, PeerKind, Update, Verdict};
 use model::Asn;

@@ -208,7 +208,8 @@ impl<'a> From<Value<'a>> for RawAttribute<'a> {
 impl fmt::Debug for RawAttribute<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{:02x}:", self.code, self.flags)?;
-        self.value.iter().take(64).try_for_each(|octet| write!(f, "{octet:02x}"))
+        self.value.iter().take(64).try_for_each(|octet| write!(f, "{octet:02x}"))?;
+        f.write_str(if self.value.len() > 64 { "…" } else { "" })
     }
 }
 

@@ -239,7 +239,7 @@ fn exactly<const N: usize>(v: &[u8]) -> Result<[u8; N], Fault> {
 
 /// One or more entries of `N` octets.
 fn list<const N: usize>(v: &[u8]) -> Result<Parsed<'_>, Fault> {
-    if v.is_empty() || v.len() % N != 0 { Err(Fault::Length(v.len())) } else { Ok(Parsed::Stored) }
+    if v.is_empty() || !v.len().is_multiple_of(N) { Err(Fault::Length(v.len())) } else { Ok(Parsed::Stored) }
 }
 
 fn aggregator(v: &[u8], width: AsWidth) -> Result<(), Fault> {
