@@ -259,9 +259,10 @@ pub struct Multipath {
     pub as_path: AsPathEquality,
 }
 
+/// 16 next hops; AS paths need only be of one length (RFC 7938 §6.3), as two top-of-rack routers are often two ASes.
 impl Default for Multipath {
     fn default() -> Multipath {
-        Multipath { limit: 16, as_path: AsPathEquality::NeighborAs }
+        Multipath { limit: 16, as_path: AsPathEquality::Relaxed }
     }
 }
 
@@ -269,9 +270,9 @@ impl Default for Multipath {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AsPathEquality {
     /// The neighbouring AS.
-    #[default]
     NeighborAs,
     /// The length only.
+    #[default]
     Relaxed,
 }
 

@@ -3,8 +3,13 @@
 //! `wire` is the codec, `session` the state machine of one peer, `rib` the tables, `filter` what is believed and told,
 //! `speaker` all of it together, `sim` a network of speakers under a virtual clock.
 
+#![forbid(unsafe_code)]
+
 pub mod config;
+mod filter;
 pub mod rib;
+mod session;
+pub mod sim;
 pub mod speaker;
 pub mod wire;
 

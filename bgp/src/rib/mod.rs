@@ -1,5 +1,25 @@
 //! The tables: what peers said, what is believed of it, and what peers were told.
+//!
+//! One owner, no locks. An announcement costs a hash lookup and touches its destination; touched destinations are settled
+//! later, in batches: best path, report, update groups. Several changes of one prefix in between are one.
 
+pub mod best;
+mod choice;
+mod export;
+mod few;
+mod group;
+mod intern;
+mod outbox;
 mod reason;
+mod shared;
+mod table;
+mod unicast;
 
 pub use reason::Reason;
+
+pub(crate) use choice::{Choice, reason_against};
+pub(crate) use group::GroupKey;
+pub(crate) use outbox::Emit;
+pub(crate) use shared::{Counts, Flow, Hold, RouteAttrs, Shared, SourceInfo};
+pub(crate) use table::{Age, Dest, OWN, Path, Source, Told};
+pub(crate) use unicast::{Forget, RibPrefix, Unicast};

@@ -22,8 +22,6 @@ pub enum Reason {
     Med,
     /// §9.1.2.2 d: external before internal.
     External,
-    /// RFC 4724 is no reason to lose, but a path of a session that is up is better than a stale one, all else equal.
-    Fresh,
     /// §9.1.2.2 f with RFC 4456 §9: the lower BGP identifier, or ORIGINATOR_ID.
     RouterId,
     /// RFC 4456 §9: the shorter CLUSTER_LIST.
@@ -44,7 +42,6 @@ impl fmt::Display for Reason {
             Reason::Origin => "lower origin",
             Reason::Med => "lower MED",
             Reason::External => "external before internal",
-            Reason::Fresh => "confirmed, not stale",
             Reason::RouterId => "lower router id",
             Reason::ClusterListLength => "shorter cluster list",
             Reason::PeerAddress => "lower peer address",

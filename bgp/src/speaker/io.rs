@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::ops::Deref;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::Prefix;
 use model::api::show::SessionState;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::{PeerKey, Secret, SpeakerConfig};
 use crate::rib::Reason;
@@ -190,13 +192,46 @@ pub struct RouteChange {
 #[serde(rename_all = "camelCase")]
 pub struct Best {
     /// The next hops to share the traffic: the best path's first, the others by address. Never empty, no address twice.
-    pub next_hops: Vec<NextHop>,
+    pub next_hops: NextHops,
     /// Why the best path won.
     pub reason: Reason,
 }
 
+/// Some next hops, kept once for all routes that have the same. Reads as a slice.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NextHops(Arc<[NextHop]>);
+
+impl Deref for NextHops {
+    type Target = [NextHop];
+    fn deref(&self) -> &[NextHop] {
+        &self.0
+    }
+}
+impl From<Vec<NextHop>> for NextHops {
+    fn from(hops: Vec<NextHop>) -> NextHops {
+        NextHops(hops.into())
+    }
+}
+impl<'a> IntoIterator for &'a NextHops {
+    type Item = &'a NextHop;
+    type IntoIter = std::slice::Iter<'a, NextHop>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+impl Serialize for NextHops {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.0.as_ref().serialize(s)
+    }
+}
+impl<'de> Deserialize<'de> for NextHops {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<NextHops, D::Error> {
+        Vec::deserialize(d).map(NextHops::from)
+    }
+}
+
 /// One next hop of a route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NextHop {
     /// As announced: NEXT_HOP, or the global address of MP_REACH_NLRI.

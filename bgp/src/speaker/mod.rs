@@ -3,28 +3,75 @@
 //! It reads no clock and touches no socket. Its owner calls [`Speaker::handle`] with what happened,
 //! [`Speaker::tick`] when [`Speaker::deadline`] has come, and after either [`Speaker::poll`] until it returns `None`.
 
+mod act;
+mod configure;
 mod io;
+mod learn;
+mod peer;
+mod restart;
 mod view;
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use hashbrown::HashMap;
 use model::Time;
 
-pub use self::io::{Best, CloseReason, ConnId, ConnectError, Dial, Input, NextHop, Output, PeerChange, RouteChange};
+pub use self::io::{
+    Best, CloseReason, ConnId, ConnectError, Dial, Input, NextHop, NextHops, Output, PeerChange, RouteChange,
+};
+use self::peer::{Conn, Peer};
+use self::restart::Deferral;
 pub use self::view::{Counters, PeerStatus, Why};
-use crate::config::SpeakerConfig;
+use crate::config::{PeerKey, SpeakerConfig, Start};
+use crate::rib::{Hold, Shared, Source, Unicast};
+use crate::session::{Jitter, Local};
+use crate::wire::{Prefix4, Prefix6};
 
 /// A BGP speaker without a network. One per node.
 #[derive(Debug)]
 pub struct Speaker {
     config: SpeakerConfig,
+    local: Local,
+    /// By number; numbers are used again. The first place is this node's and always empty.
+    peers: Vec<Option<Peer>>,
+    by_key: BTreeMap<PeerKey, Source>,
+    by_conn: HashMap<ConnId, Conn>,
+    /// The number of the connection named last.
     conns: u64,
+    shared: Shared,
+    ipv4: Unicast<Prefix4>,
+    ipv6: Unicast<Prefix6>,
+    /// When to look at which peer. May be too early, never too late.
+    timers: BTreeSet<(Time, Source)>,
+    deferral: Deferral,
+    jitter: Jitter,
+    outputs: VecDeque<Output>,
 }
 
 impl Speaker {
     /// A speaker that begins with this configuration at `now`. `seed` feeds the jitter of timers (RFC 4271 §10): any
     /// number that differs between nodes and starts.
     pub fn new(config: SpeakerConfig, now: Time, seed: u64) -> Speaker {
-        let _ = (now, seed);
-        Speaker { config, conns: 0 }
+        let until = now + config.graceful_restart.deferral;
+        let restarted = config.graceful_restart.start == Start::Restarted;
+        let empty = SpeakerConfig::new(config.router_id, config.local_as);
+        let mut speaker = Speaker {
+            local: configure::local(&config, restarted),
+            peers: vec![None],
+            by_key: BTreeMap::new(),
+            by_conn: HashMap::new(),
+            conns: 0,
+            shared: Shared::new(&config, if restarted { Hold::Learned } else { Hold::Nothing }),
+            ipv4: Unicast::default(),
+            ipv6: Unicast::default(),
+            timers: BTreeSet::new(),
+            deferral: Deferral::Waiting { until },
+            jitter: Jitter::new(seed),
+            outputs: VecDeque::new(),
+            config: empty,
+        };
+        speaker.configure(now, config);
+        speaker
     }
 
     /// A name for a connection that was just accepted, for [`Input::Accepted`].
@@ -35,27 +82,63 @@ impl Speaker {
 
     /// Something happened.
     pub fn handle(&mut self, now: Time, input: Input) {
-        let _ = now;
-        if let Input::Configure(config) = input {
-            self.config = *config;
+        match input {
+            Input::Configure(config) => self.configure(now, *config),
+            Input::Connected { conn, local, .. } => {
+                self.with_conn(now, conn, |fsm, env| fsm.connected(env, conn, local));
+            }
+            Input::ConnectFailed { conn, reason } => {
+                self.with_conn(now, conn, |fsm, env| fsm.connect_failed(env, conn, reason));
+                self.by_conn.remove(&conn);
+            }
+            Input::Accepted { conn, local, remote } => self.accepted(now, conn, local, remote),
+            Input::Message { conn, message } => self.message(now, conn, message),
+            Input::DecodeError { conn, notification } => {
+                self.with_conn(now, conn, |fsm, env| fsm.undecodable(env, conn, &notification));
+            }
+            Input::Closed { conn, reason } => {
+                self.with_conn(now, conn, |fsm, env| fsm.closed(env, conn, reason));
+                self.by_conn.remove(&conn);
+            }
+            Input::Drained { conn, octets } => self.drained(now, conn, octets),
+            Input::Refresh { peer } => self.ask_again(now, peer),
+            Input::Shutdown { message } => self.shut_down(now, &message),
         }
+        self.end_deferral_if_due(now);
     }
 
     /// Time has passed: does what is due by `now`. Cheap when nothing is.
     pub fn tick(&mut self, now: Time) {
-        let _ = now;
+        while let Some(&(due, source)) = self.timers.first()
+            && due <= now
+        {
+            self.timers.pop_first();
+            if let Some(peer) = self.peer_mut(source) {
+                peer.armed = None;
+            }
+            self.tick_peer(now, source);
+        }
+        self.end_deferral_if_due(now);
     }
 
     /// When [`Speaker::tick`] is to be called next, if nothing else happens.
     pub fn deadline(&self) -> Option<Time> {
-        None
+        let timer = self.timers.first().map(|(due, _)| *due);
+        [timer, self.deferral.deadline()].into_iter().flatten().min()
     }
 
     /// The next thing to do or to know. Work on routes is done in here, some thousand prefixes at a call, so that an
     /// owner who looks at its inputs now and then between calls is never late with a KEEPALIVE.
     pub fn poll(&mut self, now: Time) -> Option<Output> {
-        let _ = now;
-        None
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return Some(output);
+            }
+            self.outputs.shrink_to(64);
+            if !self.work(now) {
+                return None;
+            }
+        }
     }
 
     /// What is in force.

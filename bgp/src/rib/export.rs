@@ -1,0 +1,81 @@
+//! What an update group is told: which paths, and with which attributes.
+
+use model::Prefix;
+
+use super::group::GroupKey;
+use super::shared::{Scope, Shared};
+use super::table::{OWN, Path, Source};
+use crate::config::{ExportPolicy, NextHopMode, Reflection};
+use crate::filter::Guard;
+use crate::wire::{Attributes, PeerKind};
+
+/// Whether the members of a group are told of a best path.
+///
+/// Own routes always; others as the policy says: RFC 4456 §6 for a reflector's internal routes, and what lies in the
+/// pools of the cluster across its border. Nobody is told back what it said: the caller leaves the source out.
+pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Path, prefix: Prefix) -> bool {
+    let Some(attrs) = shared.attrs.value(path.attrs) else { return false };
+    let in_scope = match attrs.scope {
+        Scope::Anybody => true,
+        Scope::OwnAs => group.kind == PeerKind::Internal,
+        Scope::Nobody => false,
+    };
+    if !in_scope || group.export == ExportPolicy::Nothing {
+        return false;
+    }
+    if path.source == OWN {
+        return true;
+    }
+    let Some(source) = shared.source(path.source) else { return false };
+    let reflects = shared.cluster_id.is_some();
+    let clients = [source.reflection, group.reflection].contains(&Reflection::Client);
+    match (group.export, source.kind, group.kind) {
+        (_, PeerKind::Internal, PeerKind::Internal) => reflects && clients,
+        (ExportPolicy::All, _, _) => true,
+        (_, PeerKind::Internal, PeerKind::External) => {
+            reflects && source.reflection == Reflection::Client && guard.in_pool(&prefix)
+        }
+        (_, PeerKind::External, PeerKind::Internal) => {
+            reflects && group.reflection == Reflection::Client && guard.in_pool(&prefix)
+        }
+        (_, PeerKind::External, PeerKind::External) => false,
+    }
+}
+
+/// The attributes with which a group is told of a path (RFC 4271 §5.1, RFC 4456 §8).
+pub(crate) fn outgoing(shared: &Shared, group: &GroupKey, attrs: u32, source: Source) -> Option<Attributes> {
+    let learned = &shared.attrs.value(attrs)?.attributes;
+    let mut draft = learned.edit();
+    let from = (source != OWN).then(|| shared.source(source)).flatten();
+    match (group.kind, from) {
+        (PeerKind::External, None) => {
+            draft.prepend(shared.local_as, 1);
+        }
+        (PeerKind::External, Some(_)) => {
+            draft.leave_as().prepend(shared.local_as, 1);
+        }
+        (PeerKind::Internal, Some(from)) if from.kind == PeerKind::Internal => {
+            if learned.originator_id().is_none()
+                && let Some(id) = model::RouterId::new(from.router_id)
+            {
+                draft.set_originator_id(id);
+            }
+            if let Some(cluster) = shared.cluster_id {
+                draft.prepend_cluster(cluster);
+            }
+        }
+        (PeerKind::Internal, _) => {}
+    }
+    if group.kind == PeerKind::Internal && draft.local_pref.is_none() {
+        draft.local_pref = Some(100);
+    }
+    let own = match group.next_hop_mode {
+        NextHopMode::SelfAddress => true,
+        NextHopMode::Keep => from.is_none(),
+        NextHopMode::Auto => from.is_none() || group.kind == PeerKind::External,
+    };
+    if own {
+        draft.next_hop = group.own_next_hop;
+    }
+    Some(draft.build())
+}

@@ -1,0 +1,237 @@
+//! Update groups: peers that are told the same, in the same words, get the same octets.
+//!
+//! A member is live (it gets every change as it comes) or behind (a newcomer that is told everything from the beginning,
+//! or one that reads too slowly). Who is behind holds nobody up.
+
+use hashbrown::{HashMap, HashSet};
+
+use super::shared::{Flow, Hold, Shared};
+use super::table::{DestId, Source};
+use crate::config::{ExportPolicy, NextHopMode, Reflection};
+use crate::wire::{NextHop, PeerKind, Transmit};
+
+/// All that makes a difference to what a peer is told in one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupKey {
+    pub kind: PeerKind,
+    pub reflection: Reflection,
+    pub export: ExportPolicy,
+    pub next_hop_mode: NextHopMode,
+    /// Our own address on the sessions.
+    pub own_next_hop: NextHop,
+    pub transmit: Transmit,
+}
+
+/// An update group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub key: GroupKey,
+    /// In order.
+    pub live: Vec<Source>,
+    pub behind: Vec<Behind>,
+    /// How many prefixes the group was told, by whose path it is.
+    told: HashMap<Source, u64>,
+}
+
+/// Members that have not yet been told all that the group was told.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    pub members: Vec<Source>,
+    /// Destinations below were told; the others come in their turn.
+    pub cursor: DestId,
+    /// Destinations below the cursor that have changed since.
+    pub due: HashSet<DestId>,
+    pub closing: Closing,
+}
+
+/// Whether End-of-RIB is to be sent when all is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closing {
+    EndOfRib,
+    Nothing,
+}
+
+impl Group {
+    pub(crate) fn new(key: GroupKey) -> Group {
+        Group { key, live: Vec::new(), behind: Vec::new(), told: HashMap::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.behind.is_empty()
+    }
+
+    pub(crate) fn contains(&self, member: Source) -> bool {
+        self.live.contains(&member) || self.behind.iter().any(|behind| behind.members.contains(&member))
+    }
+
+    /// A newcomer, or a member that is to be told everything again.
+    pub(crate) fn tell_all(&mut self, member: Source, closing: Closing) {
+        self.remove(member);
+        let fresh = |b: &&mut Behind| b.cursor == 0 && b.due.is_empty() && b.closing == closing;
+        match self.behind.iter_mut().find(fresh) {
+            Some(behind) => behind.members.push(member),
+            None => {
+                let members = vec![member];
+                self.behind.push(Behind { members, cursor: 0, due: HashSet::new(), closing });
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, member: Source) {
+        self.live.retain(|other| *other != member);
+        for behind in &mut self.behind {
+            behind.members.retain(|other| *other != member);
+        }
+        self.behind.retain(|behind| !behind.members.is_empty());
+    }
+
+    /// A member reads too slowly: it is served by itself until it has caught up.
+    pub(crate) fn fall_behind(&mut self, member: Source) {
+        if self.live.contains(&member) {
+            self.live.retain(|other| *other != member);
+            let due = HashSet::new();
+            self.behind.push(Behind { members: vec![member], cursor: DestId::MAX, due, closing: Closing::Nothing });
+        } else if let Some(behind) = self.behind.iter_mut().find(|b| b.members.contains(&member) && b.members.len() > 1)
+        {
+            behind.members.retain(|other| *other != member);
+            let apart = Behind {
+                members: vec![member],
+                cursor: behind.cursor,
+                due: behind.due.clone(),
+                closing: behind.closing,
+            };
+            self.behind.push(apart);
+        }
+    }
+
+    /// A member that knows all is told all again (RFC 2918 §4), `told` being what the group was told.
+    pub(crate) fn tell_again(&mut self, member: Source, told: HashSet<DestId>) {
+        let closing = |b: &Behind| b.members.contains(&member) && b.closing == Closing::EndOfRib;
+        let closing = if self.behind.iter().any(closing) { Closing::EndOfRib } else { Closing::Nothing };
+        self.remove(member);
+        self.behind.push(Behind { members: vec![member], cursor: DestId::MAX, due: told, closing });
+    }
+
+    /// Members who have caught up.
+    pub(crate) fn go_live(&mut self, members: Vec<Source>) {
+        self.live.extend(members);
+        self.live.sort_unstable();
+    }
+
+    /// Members that do not take what they are sent are no longer served with others.
+    pub(crate) fn set_slow_apart(&mut self, shared: &Shared) {
+        let slow = |member: &Source| flow(shared, *member) == Flow::Full;
+        let together = self.behind.iter().filter(|b| b.members.len() > 1).flat_map(|b| &b.members);
+        let slow: Vec<Source> = self.live.iter().chain(together).copied().filter(slow).collect();
+        for member in slow {
+            self.fall_behind(member);
+        }
+    }
+
+    pub(crate) fn count_told(&mut self, source: Source) {
+        *self.told.entry(source).or_default() += 1;
+    }
+
+    pub(crate) fn uncount_told(&mut self, source: Source) {
+        if let Some(count) = self.told.get_mut(&source) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// How many prefixes this member was or will be told.
+    pub(crate) fn told_to(&self, member: Source) -> u64 {
+        self.told.iter().filter(|(source, _)| **source != member).map(|(_, count)| count).sum()
+    }
+
+    /// What the group was told of a destination has changed.
+    pub(crate) fn note(&mut self, id: DestId) {
+        for behind in self.behind.iter_mut().filter(|behind| id < behind.cursor) {
+            behind.due.insert(id);
+        }
+    }
+}
+
+/// Destinations to be told of next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lot {
+    /// Told before: what is gone must be withdrawn.
+    Due(Vec<DestId>),
+    /// Never told before.
+    New(std::ops::Range<DestId>),
+}
+
+impl Behind {
+    /// Whether there is something to do for these members now.
+    pub(crate) fn can_go_on(&self, shared: &Shared, end: DestId) -> bool {
+        let waits = self.is_through(end) && self.closing == Closing::EndOfRib && shared.hold == Hold::Learned;
+        !waits && self.members.iter().all(|member| flow(shared, *member) == Flow::Free)
+    }
+
+    /// The next so many destinations at most; `end` is above all.
+    pub(crate) fn next_lot(&mut self, budget: usize, end: DestId) -> Lot {
+        if self.due.is_empty() {
+            let from = self.cursor.min(end);
+            let to = from.saturating_add(budget as DestId).min(end);
+            self.cursor = self.cursor.max(to);
+            return Lot::New(from..to);
+        }
+        let mut ids: Vec<DestId> = self.due.iter().take(budget).copied().collect();
+        ids.sort_unstable();
+        for id in &ids {
+            self.due.remove(id);
+        }
+        if self.due.is_empty() {
+            self.due = HashSet::new();
+        }
+        Lot::Due(ids)
+    }
+
+    pub(crate) fn is_through(&self, end: DestId) -> bool {
+        self.cursor >= end && self.due.is_empty()
+    }
+}
+
+fn flow(shared: &Shared, member: Source) -> Flow {
+    shared.source(member).map_or(Flow::Free, |info| info.flow)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    fn group() -> Group {
+        Group::new(GroupKey {
+            kind: PeerKind::Internal,
+            reflection: Reflection::None,
+            export: ExportPolicy::Originated,
+            next_hop_mode: NextHopMode::Auto,
+            own_next_hop: NextHop::V4(Ipv4Addr::new(10, 0, 0, 1)),
+            transmit: Transmit::PLAIN,
+        })
+    }
+
+    #[test]
+    fn newcomers_that_come_together_are_told_together() {
+        let mut group = group();
+        group.tell_all(1, Closing::EndOfRib);
+        group.tell_all(2, Closing::EndOfRib);
+        assert_eq!(group.behind.iter().map(|b| b.members.clone()).collect::<Vec<_>>(), [vec![1, 2]]);
+    }
+
+    #[test]
+    fn a_slow_member_takes_along_what_it_has_not_been_told() {
+        let mut group = group();
+        group.tell_all(1, Closing::EndOfRib);
+        group.tell_all(2, Closing::EndOfRib);
+        group.behind.iter_mut().for_each(|b| b.cursor = 10);
+        group.note(5);
+        group.note(50);
+        group.fall_behind(2);
+        let due: Vec<_> = group.behind.iter().map(|b| (b.members.clone(), b.due.contains(&5), b.due.len())).collect();
+        assert_eq!(due, [(vec![1], true, 1), (vec![2], true, 1)]);
+        group.remove(1);
+        group.remove(2);
+        assert!(group.is_empty());
+    }
+}

@@ -1,0 +1,479 @@
+//! The tables of one family: Adj-RIBs-In, Loc-RIB and Adj-RIBs-Out, prefix by prefix.
+
+use std::hash::Hash;
+
+use model::{Family, Prefix};
+
+use super::choice::{self, Choice};
+use super::group::{Closing, Group, GroupKey, Lot};
+use super::outbox::{Emit, Outbox};
+use super::shared::{Hold, Shared};
+use super::table::{Age, DestId, NO_HOPS, OWN, Path, Source, Table, Told};
+use super::{Reason, export};
+use crate::config::ImportPolicy;
+use crate::filter::{Checked, Guard, Refusal};
+use crate::speaker::{Best, RouteChange};
+use crate::wire::{Nlri, PeerKind, Prefix4, Prefix6};
+
+/// A prefix of the family that a table is for.
+pub(crate) trait RibPrefix: Checked + Copy + Eq + Ord + Hash + TryFrom<Prefix> {
+    const FAMILY: Family;
+}
+impl RibPrefix for Prefix4 {
+    const FAMILY: Family = Family::Ipv4;
+}
+impl RibPrefix for Prefix6 {
+    const FAMILY: Family = Family::Ipv6;
+}
+
+/// The tables of one family.
+#[derive(Debug)]
+pub(crate) struct Unicast<P> {
+    pub table: Table<P>,
+    /// By number; numbers are used again.
+    pub groups: Vec<Option<Group>>,
+    pub guard: Guard,
+    /// Destinations to be freed when nobody is behind who might still name them.
+    vacant: Vec<DestId>,
+}
+
+impl<P> Default for Unicast<P> {
+    fn default() -> Unicast<P> {
+        Unicast { table: Table::default(), groups: Vec::new(), guard: Guard::default(), vacant: Vec::new() }
+    }
+}
+
+/// Destinations that one call of [`Unicast::work`] looks at.
+const BUDGET: usize = 4096;
+
+impl<P: RibPrefix> Unicast<P> {
+    /// A peer announces prefixes, all with the same attributes. `refusal` is that of the attributes.
+    pub(crate) fn announce(
+        &mut self,
+        shared: &mut Shared,
+        source: Source,
+        prefixes: impl Iterator<Item = Nlri<P>>,
+        attrs: u32,
+        refusal: Option<Refusal>,
+    ) {
+        let Some((kind, import)) = shared.source(source).map(|info| (info.kind, info.import)) else { return };
+        for Nlri { prefix, path_id } in prefixes {
+            let refusal = refusal.or_else(|| self.refuses(prefix, kind, import));
+            let id = self.table.find_or_insert(prefix);
+            self.put(shared, id, Path { attrs, path_id, source, refusal, age: Age::Fresh });
+        }
+    }
+
+    fn refuses(&self, prefix: P, kind: PeerKind, import: ImportPolicy) -> Option<Refusal> {
+        match import {
+            ImportPolicy::Safe => self.guard.refuses(prefix, kind),
+            ImportPolicy::All => None,
+        }
+    }
+
+    /// A peer withdraws prefixes.
+    pub(crate) fn withdraw(&mut self, shared: &mut Shared, source: Source, prefixes: impl Iterator<Item = Nlri<P>>) {
+        for Nlri { prefix, path_id } in prefixes {
+            if let Some(id) = self.table.find(&prefix) {
+                self.extract(shared, id, |path| path.source == source && path.path_id == path_id);
+            }
+        }
+    }
+
+    /// This node originates a prefix.
+    pub(crate) fn originate(&mut self, shared: &mut Shared, prefix: P, attrs: u32) {
+        let id = self.table.find_or_insert(prefix);
+        self.put(shared, id, Path { attrs, path_id: 0, source: OWN, refusal: None, age: Age::Fresh });
+    }
+
+    /// This node originates a prefix no longer.
+    pub(crate) fn cease(&mut self, shared: &mut Shared, prefix: P) {
+        self.withdraw(shared, OWN, std::iter::once(Nlri::plain(prefix)));
+    }
+
+    /// Adds a path, for which one more reference to its attributes is taken.
+    fn put(&mut self, shared: &mut Shared, id: DestId, path: Path) {
+        shared.attrs.hold(path.attrs, 1);
+        let old = self.table.put(id, path);
+        count(shared, &path, P::FAMILY, Step::Up);
+        if let Some(old) = old {
+            count(shared, &old, P::FAMILY, Step::Down);
+            shared.attrs.release(old.attrs);
+            if old.attrs == path.attrs && old.refusal == path.refusal {
+                return;
+            }
+        }
+        self.table.touch(id);
+    }
+
+    fn extract(&mut self, shared: &mut Shared, id: DestId, picked: impl Fn(&Path) -> bool) {
+        let Some(dest) = self.table.dest_mut(id) else { return };
+        let mut any = false;
+        dest.paths.extract(
+            |path| picked(path),
+            |path| {
+                any = true;
+                count(shared, &path, P::FAMILY, Step::Down);
+                shared.attrs.release(path.attrs);
+            },
+        );
+        if any {
+            self.table.touch(id);
+        }
+    }
+
+    /// Takes all paths of a source out, or only those that are stale.
+    pub(crate) fn forget(&mut self, shared: &mut Shared, source: Source, what: Forget) {
+        let gone = |path: &Path| path.source == source && (what == Forget::All || path.age == Age::Stale);
+        for id in 0..self.table.end() {
+            if self.table.dest(id).is_some_and(|dest| dest.paths.as_slice().iter().any(gone)) {
+                self.extract(shared, id, gone);
+            }
+        }
+    }
+
+    /// Marks all paths of a source as kept from a session that is over.
+    pub(crate) fn grow_stale(&mut self, shared: &mut Shared, source: Source) {
+        for id in 0..self.table.end() {
+            let Some(dest) = self.table.dest_mut(id) else { continue };
+            for path in dest.paths.as_mut_slice().iter_mut().filter(|path| path.source == source) {
+                count(shared, path, P::FAMILY, Step::Down);
+                path.age = Age::Stale;
+                count(shared, path, P::FAMILY, Step::Up);
+            }
+        }
+    }
+
+    /// Judges all learned paths again, after the import policy or what it looks at has changed.
+    pub(crate) fn recheck(&mut self, shared: &mut Shared) {
+        for id in 0..self.table.end() {
+            let Some(dest) = self.table.dest(id) else { continue };
+            let prefix = dest.prefix;
+            let changed = |path: &Path| {
+                let info = shared.source(path.source)?;
+                let attributes = &shared.attrs.value(path.attrs)?.attributes;
+                let by_attributes = shared.refuses(attributes, info.kind);
+                let refusal = by_attributes.or_else(|| self.refuses(prefix, info.kind, info.import));
+                (refusal != path.refusal).then_some(Path { refusal, ..*path })
+            };
+            let changed: Vec<Path> = dest.paths.as_slice().iter().filter_map(changed).collect();
+            for path in changed {
+                self.put(shared, id, path);
+            }
+        }
+    }
+
+    /// Looks at every destination again.
+    pub(crate) fn touch_all(&mut self) {
+        (0..self.table.end()).for_each(|id| self.table.touch(id));
+    }
+
+    /// Makes a peer a member of the group with this key, to be told everything.
+    pub(crate) fn join(&mut self, shared: &mut Shared, member: Source, key: &GroupKey) {
+        let number = match self.number_of(key) {
+            Some(number) => number,
+            None => {
+                let free = self.groups.iter().position(Option::is_none).unwrap_or(self.groups.len());
+                if free == self.groups.len() {
+                    self.groups.push(None);
+                }
+                if let Some(place) = self.groups.get_mut(free) {
+                    *place = Some(Group::new(key.clone()));
+                }
+                self.fill(shared, free);
+                free
+            }
+        };
+        if let Some(Some(group)) = self.groups.get_mut(number) {
+            group.tell_all(member, Closing::EndOfRib);
+        }
+    }
+
+    fn number_of(&self, key: &GroupKey) -> Option<usize> {
+        self.groups.iter().position(|group| group.as_ref().is_some_and(|group| group.key == *key))
+    }
+
+    /// Tells a member everything again (RFC 2918).
+    pub(crate) fn tell_again(&mut self, member: Source) {
+        let Some((number, _)) = self.group_of(member) else { return };
+        let told = |told: &Told| told.group == number;
+        let all = self.table.iter().filter(|(_, dest)| dest.told.as_slice().iter().any(told)).map(|(id, _)| id);
+        let all = all.collect();
+        if let Some(Some(group)) = self.groups.get_mut(usize::from(number)) {
+            group.tell_again(member, all);
+        }
+    }
+
+    /// Notes what the members of a new group are to be told.
+    fn fill(&mut self, shared: &mut Shared, number: usize) {
+        let Some(Some(group)) = self.groups.get_mut(number) else { return };
+        for id in 0..self.table.end() {
+            let Some(dest) = self.table.dest_mut(id) else { continue };
+            let Some(chosen) = choice::choose(shared, dest.paths.as_slice()) else { continue };
+            if export::tells(shared, &self.guard, &group.key, &chosen.path, dest.prefix.into()) {
+                let Path { attrs, source, .. } = chosen.path;
+                shared.attrs.hold(attrs, 1);
+                group.count_told(source);
+                dest.told.push(Told { attrs, group: number as u16, source });
+            }
+        }
+    }
+
+    /// A peer is told nothing any more.
+    pub(crate) fn leave(&mut self, shared: &mut Shared, member: Source) {
+        for number in 0..self.groups.len() {
+            let Some(Some(group)) = self.groups.get_mut(number) else { continue };
+            if !group.contains(member) {
+                continue;
+            }
+            group.remove(member);
+            self.drop_if_empty(shared, number);
+        }
+    }
+
+    fn drop_if_empty(&mut self, shared: &mut Shared, number: usize) {
+        if let Some(place) = self.groups.get_mut(number)
+            && place.as_ref().is_some_and(Group::is_empty)
+        {
+            *place = None;
+            self.clear(shared, number as u16);
+        }
+    }
+
+    fn clear(&mut self, shared: &mut Shared, number: u16) {
+        for id in 0..self.table.end() {
+            let Some(dest) = self.table.dest_mut(id) else { continue };
+            dest.told.extract(|told| told.group == number, |told| shared.attrs.release(told.attrs));
+            self.free_if_empty(id);
+        }
+    }
+
+    /// The group of a member and its number.
+    pub(crate) fn group_of(&self, member: Source) -> Option<(u16, &Group)> {
+        let mut groups = self.groups.iter().enumerate();
+        groups.find_map(|(number, group)| {
+            group.as_ref().filter(|group| group.contains(member)).map(|group| (number as u16, group))
+        })
+    }
+
+    /// Moves a member to another group. Returns what it was told and is to hear no more.
+    pub(crate) fn regroup(&mut self, shared: &mut Shared, member: Source, key: &GroupKey) -> Vec<P> {
+        let Some((old, group)) = self.group_of(member) else { return Vec::new() };
+        if group.key == *key {
+            return Vec::new();
+        }
+        let told_by = |number: u16| move |told: &&Told| told.group == number && told.source != member;
+        let before: Vec<DestId> = self
+            .table
+            .iter()
+            .filter(|(_, dest)| dest.told.as_slice().iter().any(|told| told_by(old)(&told)))
+            .map(|(id, _)| id)
+            .collect();
+        if let Some(Some(group)) = self.groups.get_mut(usize::from(old)) {
+            group.remove(member);
+        }
+        self.join(shared, member, key);
+        let Some(new) = self.number_of(key).map(|number| number as u16) else { return Vec::new() };
+        let gone = before.into_iter().filter_map(|id| {
+            let dest = self.table.dest(id)?;
+            let still = dest.told.as_slice().iter().any(|told| told_by(new)(&told));
+            (!still).then_some(dest.prefix)
+        });
+        let gone = gone.collect();
+        self.drop_if_empty(shared, usize::from(old));
+        gone
+    }
+
+    /// Does a part of what there is to do. Returns whether there was anything.
+    pub(crate) fn work(&mut self, shared: &mut Shared, emits: &mut Vec<Emit>) -> bool {
+        if self.table.has_touched() {
+            self.settle_some(shared, emits);
+            return true;
+        }
+        if self.catch_up(shared, emits) {
+            return true;
+        }
+        if !self.vacant.is_empty() && !self.anybody_behind() {
+            for id in std::mem::take(&mut self.vacant) {
+                self.table.free_if_empty(id);
+            }
+        }
+        false
+    }
+
+    fn settle_some(&mut self, shared: &mut Shared, emits: &mut Vec<Emit>) {
+        let mut outboxes: Vec<Outbox<P>> = self.groups.iter().map(|_| Outbox::default()).collect();
+        for _ in 0..BUDGET {
+            let Some(id) = self.table.next_touched() else { break };
+            self.settle(shared, id, &mut outboxes, emits);
+        }
+        for (group, outbox) in self.groups.iter().zip(outboxes) {
+            if let Some(group) = group {
+                outbox.send(shared, &group.key, &group.live, emits);
+            }
+        }
+    }
+
+    /// Chooses at one destination and notes who is to hear of it.
+    fn settle(&mut self, shared: &mut Shared, id: DestId, outboxes: &mut [Outbox<P>], emits: &mut Vec<Emit>) {
+        let Some(dest) = self.table.dest_mut(id) else { return };
+        let chosen = choice::choose(shared, dest.paths.as_slice());
+        let hops = chosen.as_ref().and_then(|chosen| choice::hops(shared, dest.paths.as_slice(), chosen));
+        let name = hops.as_ref().map_or(NO_HOPS, |hops| shared.hops.intern(hops.clone()));
+        let old = std::mem::replace(&mut dest.hops, name);
+        if old != NO_HOPS {
+            shared.hops.release(old);
+        }
+        if old != name {
+            let reason = || {
+                let chosen = chosen.as_ref()?;
+                Some(choice::reason(shared, dest.paths.as_slice(), chosen))
+            };
+            let best = shared.hops.value(name).zip(reason());
+            let best = best.map(|(hops, reason)| Best { next_hops: hops.clone(), reason });
+            emits.push(Emit::Route(RouteChange { prefix: dest.prefix.into(), best }));
+        }
+        let prefix: Prefix = dest.prefix.into();
+        for (number, (group, outbox)) in self.groups.iter_mut().zip(outboxes).enumerate() {
+            let Some(group) = group else { continue };
+            let wanted = chosen.as_ref().map(|chosen| &chosen.path);
+            let wanted = wanted.filter(|path| export::tells(shared, &self.guard, &group.key, path, prefix));
+            let number = number as u16;
+            let told = dest.told.as_mut_slice().iter_mut().find(|told| told.group == number);
+            match (told, wanted) {
+                (None, None) => continue,
+                (Some(told), Some(path)) if told.attrs == path.attrs && told.source == path.source => continue,
+                (Some(told), Some(path)) => {
+                    shared.attrs.hold(path.attrs, 1);
+                    shared.attrs.release(told.attrs);
+                    if told.source != path.source {
+                        outbox.retractions.push((path.source, dest.prefix));
+                        group.uncount_told(told.source);
+                        group.count_told(path.source);
+                    }
+                    (told.attrs, told.source) = (path.attrs, path.source);
+                    outbox.updates.push((path.attrs, path.source, dest.prefix));
+                }
+                (None, Some(path)) => {
+                    shared.attrs.hold(path.attrs, 1);
+                    group.count_told(path.source);
+                    dest.told.push(Told { attrs: path.attrs, group: number, source: path.source });
+                    outbox.updates.push((path.attrs, path.source, dest.prefix));
+                }
+                (Some(_), None) => {
+                    dest.told.extract(
+                        |told| told.group == number,
+                        |told| {
+                            shared.attrs.release(told.attrs);
+                            group.uncount_told(told.source);
+                        },
+                    );
+                    outbox.withdrawals.push(dest.prefix);
+                }
+            }
+            group.note(id);
+        }
+        self.free_if_empty(id);
+    }
+
+    fn anybody_behind(&self) -> bool {
+        self.groups.iter().flatten().any(|group| !group.behind.is_empty())
+    }
+
+    fn free_if_empty(&mut self, id: DestId) {
+        let Some(dest) = self.table.dest(id) else { return };
+        if !dest.paths.is_empty() || !dest.told.is_empty() {
+            return;
+        }
+        if self.anybody_behind() { self.vacant.push(id) } else { self.table.free_if_empty(id) }
+    }
+
+    /// Tells one batch of members that are behind some of what they have not been told.
+    fn catch_up(&mut self, shared: &mut Shared, emits: &mut Vec<Emit>) -> bool {
+        let end = self.table.end();
+        for number in 0..self.groups.len() {
+            let Some(Some(group)) = self.groups.get_mut(number) else { continue };
+            group.set_slow_apart(shared);
+            let Some(place) = group.behind.iter().position(|behind| behind.can_go_on(shared, end)) else { continue };
+            let mut behind = group.behind.remove(place);
+            let outbox = match behind.next_lot(BUDGET, end) {
+                Lot::Due(ids) => due(&self.table, number as u16, ids),
+                Lot::New(ids) => new(&self.table, number as u16, ids),
+            };
+            outbox.send(shared, &group.key, &behind.members, emits);
+            let waits = behind.closing == Closing::EndOfRib && shared.hold == Hold::Learned;
+            if behind.is_through(end) && !waits {
+                if behind.closing == Closing::EndOfRib {
+                    Outbox::<P>::end_of_rib(&behind.members, emits);
+                }
+                group.go_live(behind.members);
+            } else {
+                group.behind.push(behind);
+            }
+            return true;
+        }
+        false
+    }
+
+    /// Why the best path of a destination is the best.
+    pub(crate) fn choice(&self, shared: &Shared, id: DestId) -> Option<(Choice, Reason)> {
+        let paths = self.table.dest(id)?.paths.as_slice();
+        let chosen = choice::choose(shared, paths)?;
+        let reason = choice::reason(shared, paths, &chosen);
+        Some((chosen, reason))
+    }
+}
+
+/// What a group was told of destinations that its member may know otherwise.
+fn due<P: RibPrefix>(table: &Table<P>, number: u16, ids: Vec<DestId>) -> Outbox<P> {
+    let mut outbox = Outbox::default();
+    for dest in ids.into_iter().filter_map(|id| table.dest(id)) {
+        match dest.told.as_slice().iter().find(|told| told.group == number) {
+            Some(told) => {
+                outbox.updates.push((told.attrs, told.source, dest.prefix));
+                outbox.retractions.push((told.source, dest.prefix));
+            }
+            None => outbox.withdrawals.push(dest.prefix),
+        }
+    }
+    outbox
+}
+
+/// What a group was told of destinations that its member has not heard of.
+fn new<P: RibPrefix>(table: &Table<P>, number: u16, ids: std::ops::Range<DestId>) -> Outbox<P> {
+    let dests = ids.filter_map(|id| table.dest(id));
+    let told = dests.filter_map(|dest| {
+        let told = dest.told.as_slice().iter().find(|told| told.group == number)?;
+        Some((told.attrs, told.source, dest.prefix))
+    });
+    Outbox { updates: told.collect(), ..Outbox::default() }
+}
+
+/// Which paths of a source go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forget {
+    All,
+    Stale,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Up,
+    Down,
+}
+
+fn count(shared: &mut Shared, path: &Path, family: Family, step: Step) {
+    let Some(info) = shared.source_mut(path.source) else { return };
+    let counts = info.counts(family);
+    let add = |n: &mut u64| match step {
+        Step::Up => *n += 1,
+        Step::Down => *n = n.saturating_sub(1),
+    };
+    add(&mut counts.received);
+    if path.refusal.is_none() {
+        add(&mut counts.accepted);
+    }
+    if path.age == Age::Stale {
+        add(&mut counts.stale);
+    }
+}

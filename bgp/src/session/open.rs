@@ -1,0 +1,136 @@
+//! OPEN: what we say, and what we make of what the peer says (RFC 4271 §4.2, §6.2).
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use model::Family;
+
+use super::{Agreed, Forwarding, Local, PeerRestart, Restarting, RouteRefreshSupport, Why};
+use crate::config::{PeerConfig, PeerKey};
+use crate::wire::capability::{Capabilities, GracefulFamily, GracefulRestart};
+use crate::wire::{AsWidth, Capability, Context, FamilySet, FirstAs, Notification, Open, PeerKind, notification};
+
+/// Internal if the peer's AS is ours.
+pub(crate) fn kind(local: &Local, peer: &PeerConfig) -> PeerKind {
+    if peer.remote_as == local.local_as { PeerKind::Internal } else { PeerKind::External }
+}
+
+/// The families that can be carried to this peer: those wished for which there is a next hop to tell.
+///
+/// IPv4 over an IPv6 session would need RFC 8950 and is not offered.
+pub(crate) fn offered(local: &Local, key: PeerKey, peer: &PeerConfig) -> FamilySet {
+    let over = Family::of(key.address);
+    let carried = |family| family == over || (family == Family::Ipv6 && local.ipv6.is_some());
+    peer.families.iter().copied().filter(|&family| carried(family)).collect()
+}
+
+fn seconds(time: Duration, most: u16) -> u16 {
+    u16::try_from(time.as_secs()).unwrap_or(u16::MAX).min(most)
+}
+
+/// Our OPEN.
+pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
+    let families = offered(local, key, peer);
+    let mut capabilities: Vec<Capability> =
+        families.iter().map(|family| Capability::Multiprotocol(family.into())).collect();
+    capabilities.push(Capability::RouteRefresh);
+    let forwarding_kept = local.forwarding == Forwarding::Kept;
+    capabilities.push(Capability::GracefulRestart(GracefulRestart {
+        restarting: local.restarting == Restarting::JustRestarted,
+        notification: false,
+        restart_seconds: seconds(peer.max_restart_time.unwrap_or(local.restart_time), 4095),
+        families: families.iter().map(|f| GracefulFamily { family: f.into(), forwarding_kept }).collect(),
+    }));
+    capabilities.push(Capability::FourOctetAs(Some(local.local_as)));
+    Open {
+        asn: local.local_as,
+        hold_seconds: seconds(peer.hold_time, u16::MAX),
+        router_id: local.router_id,
+        capabilities,
+    }
+}
+
+/// What both sides agree on, or the NOTIFICATION that ends it and the reason for people.
+pub(crate) fn judge(
+    local: &Local,
+    key: PeerKey,
+    peer: &PeerConfig,
+    theirs: &Open,
+) -> Result<Agreed, (Notification, Why)> {
+    if theirs.asn != peer.remote_as {
+        let data = theirs.asn.two_octet().to_be_bytes();
+        return Err((
+            Notification::with_data(notification::open::BAD_PEER_AS, &data),
+            Why::WrongAs { expected: peer.remote_as, told: theirs.asn },
+        ));
+    }
+    let kind = kind(local, peer);
+    if kind == PeerKind::Internal && theirs.router_id == local.router_id {
+        let data = theirs.router_id.bits().to_be_bytes();
+        return Err((
+            Notification::with_data(notification::open::BAD_IDENTIFIER, &data),
+            Why::DuplicateRouterId(theirs.router_id),
+        ));
+    }
+    let offered = offered(local, key, peer);
+    let announced = theirs.capabilities.families();
+    let families = offered.and(announced);
+    if families.is_empty() {
+        let mut data = Vec::new();
+        offered.iter().for_each(|family| Capability::Multiprotocol(family.into()).encode(&mut data));
+        return Err((
+            Notification::with_data(notification::open::UNSUPPORTED_CAPABILITY, &data),
+            Why::NoCommonFamily { ours: offered, theirs: announced },
+        ));
+    }
+    let hold = Duration::from_secs(u64::from(theirs.hold_seconds.min(seconds(peer.hold_time, u16::MAX))));
+    let third = hold / 3;
+    let as_width = if theirs.has_four_octet_as() { AsWidth::Four } else { AsWidth::Two };
+    let refresh = theirs.capabilities.contains(&Capability::RouteRefresh);
+    let graceful_restart = theirs.capabilities.graceful_restart().map(|gr| restart(gr, peer, families));
+    let mut capabilities: Vec<String> = families.iter().map(|family| family.to_string()).collect();
+    for (present, name) in [
+        (as_width == AsWidth::Four, "4-octet AS"),
+        (refresh, "route refresh"),
+        (graceful_restart.is_some(), "graceful restart"),
+    ] {
+        capabilities.extend(present.then(|| name.to_string()));
+    }
+    Ok(Agreed {
+        kind,
+        peer_id: theirs.router_id,
+        as_width,
+        families,
+        hold,
+        keepalive: peer.keepalive_time.map_or(third, |wish| wish.min(third)),
+        route_refresh: if refresh { RouteRefreshSupport::Announced } else { RouteRefreshSupport::Absent },
+        graceful_restart,
+        capabilities,
+    })
+}
+
+fn restart(told: &GracefulRestart, peer: &PeerConfig, agreed: FamilySet) -> PeerRestart {
+    let time = Duration::from_secs(u64::from(told.restart_seconds));
+    let all = || told.families.iter().filter_map(|f| f.family.family().map(|family| (family, f.forwarding_kept)));
+    PeerRestart {
+        time: peer.max_restart_time.map_or(time, |most| most.min(time)),
+        families: all().map(|(family, _)| family).collect::<FamilySet>().and(agreed),
+        forwarding_kept: all().filter(|(_, kept)| *kept).map(|(family, _)| family).collect::<FamilySet>().and(agreed),
+        restarting: if told.restarting { Restarting::JustRestarted } else { Restarting::No },
+    }
+}
+
+/// How to decode what the peer will send.
+pub(crate) fn context(local: &Local, peer: &PeerConfig, agreed: &Agreed, our_end: SocketAddr) -> Context {
+    let mut context = Context::new(agreed.kind, peer.remote_as);
+    context.as_width = agreed.as_width;
+    context.families = agreed.families;
+    context.first_as = FirstAs::Enforce;
+    let own = [Some(our_end.ip()), local.ipv4.map(IpAddr::V4), local.ipv6.map(IpAddr::V6)];
+    for address in own.into_iter().flatten() {
+        if !context.own_addresses.contains(&address) {
+            context.own_addresses.push(address);
+        }
+    }
+    context
+}

@@ -1,0 +1,1 @@
+//! The state machine, state by state and event by event.

@@ -1,0 +1,417 @@
+//! A whole network of speakers under a virtual clock: octets take time, links break, nodes die, and nothing is random that
+//! the seed does not say.
+//!
+//! Connections behave as TCP does for a speaker: octets arrive in order or not at all, a partition delays them, a dead
+//! node's connections end. What travels is encoded and framed, so that the codec is part of every run.
+
+mod link;
+mod node;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::Time;
+
+use self::link::Link;
+pub use self::node::Node;
+use crate::config::SpeakerConfig;
+use crate::session::Jitter;
+use crate::speaker::{CloseReason, ConnId, ConnectError, Dial, Input, Output};
+
+/// A node by number.
+pub type NodeId = usize;
+
+/// A network of nodes that can all reach each other.
+#[derive(Debug)]
+pub struct Net {
+    now: Time,
+    nodes: Vec<Node>,
+    links: Vec<Link>,
+    events: BinaryHeap<Reverse<(Time, u64, Event)>>,
+    sequence: u64,
+    random: Jitter,
+    /// How long octets travel: so much at least, and up to twice as much.
+    latency: Duration,
+    cut: BTreeSet<(NodeId, NodeId)>,
+    /// What went wrong in a way that no network can excuse, such as an order for a closed connection.
+    pub faults: Vec<String>,
+}
+
+/// One end of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    Dialler,
+    Acceptor,
+}
+
+impl End {
+    fn other(self) -> End {
+        match self {
+            End::Dialler => End::Acceptor,
+            End::Acceptor => End::Dialler,
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Syn { link: usize },
+    SynAck { link: usize },
+    Refused { link: usize },
+    Octets { link: usize, to: End, bytes: Vec<u8> },
+    Drained { link: usize, end: End, octets: usize },
+    Fin { link: usize, to: End, reset: bool },
+    Wake { node: NodeId },
+}
+
+impl Net {
+    /// An empty network; equal seeds give equal runs.
+    pub fn new(seed: u64) -> Net {
+        Net {
+            now: Time::START,
+            nodes: Vec::new(),
+            links: Vec::new(),
+            events: BinaryHeap::new(),
+            sequence: 0,
+            random: Jitter::new(seed),
+            latency: Duration::from_micros(500),
+            cut: BTreeSet::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// The virtual clock.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Adds a node at these addresses, and starts it.
+    pub fn add(&mut self, addresses: Vec<IpAddr>, config: SpeakerConfig) -> NodeId {
+        let id = self.nodes.len();
+        self.nodes.push(Node::new(addresses));
+        self.start(id, config);
+        id
+    }
+
+    /// Starts a node, or starts it again after [`Net::kill`].
+    pub fn start(&mut self, id: NodeId, config: SpeakerConfig) {
+        let seed = self.random.next();
+        let now = self.now;
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.start(config, now, seed);
+        }
+        self.serve(id);
+    }
+
+    /// kill -9: the node's connections are reset, its kernel's routes stay.
+    pub fn kill(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.speaker = None;
+        }
+        for link in 0..self.links.len() {
+            for end in [End::Dialler, End::Acceptor] {
+                if self.links.get(link).is_some_and(|l| l.node(end) == Some(id) && l.is_open(end)) {
+                    self.close_end(link, end, true);
+                }
+            }
+        }
+    }
+
+    /// Gives a node an input, as its owner would.
+    pub fn input(&mut self, id: NodeId, input: Input) {
+        let now = self.now;
+        if let Some(speaker) = self.nodes.get_mut(id).and_then(|node| node.speaker.as_mut()) {
+            speaker.handle(now, input);
+        }
+        self.serve(id);
+    }
+
+    /// A new configuration for a node.
+    pub fn configure(&mut self, id: NodeId, change: impl FnOnce(&mut SpeakerConfig)) {
+        let Some(speaker) = self.nodes.get(id).and_then(|node| node.speaker.as_ref()) else { return };
+        let mut config = speaker.config().clone();
+        change(&mut config);
+        self.input(id, Input::Configure(Box::new(config)));
+    }
+
+    /// A node. Panics if there is none: tests ask for nodes that they have made.
+    pub fn node(&self, id: NodeId) -> &Node {
+        match self.nodes.get(id) {
+            Some(node) => node,
+            None => panic!("no node {id}"),
+        }
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
+        self.nodes.iter().enumerate()
+    }
+
+    /// Nothing passes between two nodes from now on; what is sent waits.
+    pub fn cut(&mut self, a: NodeId, b: NodeId) {
+        self.cut.insert((a.min(b), a.max(b)));
+    }
+
+    /// The two can reach each other again.
+    pub fn heal(&mut self, a: NodeId, b: NodeId) {
+        self.cut.remove(&(a.min(b), a.max(b)));
+    }
+
+    /// The node's owner stops to take octets from the kernel for its peers: it reads no more.
+    pub fn stop_reading(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.reads = false;
+        }
+    }
+
+    /// The node reads again, first of all what has waited.
+    pub fn read_again(&mut self, id: NodeId) {
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.reads = true;
+        }
+        for link in 0..self.links.len() {
+            for end in [End::Dialler, End::Acceptor] {
+                let Some(l) = self.links.get_mut(link) else { continue };
+                if l.node(end) != Some(id) {
+                    continue;
+                }
+                for bytes in l.take_unread(end) {
+                    self.schedule(Duration::ZERO, Event::Octets { link, to: end, bytes });
+                }
+            }
+        }
+    }
+
+    /// Resets a connection between two nodes, if there is one: both sides lose it.
+    pub fn reset(&mut self, a: NodeId, b: NodeId) {
+        for link in 0..self.links.len() {
+            let Some(l) = self.links.get(link) else { continue };
+            let ends = (l.node(End::Dialler), l.node(End::Acceptor));
+            if ends == (Some(a), Some(b)) || ends == (Some(b), Some(a)) {
+                for end in [End::Dialler, End::Acceptor] {
+                    self.close_end(link, end.other(), true);
+                    self.lose(link, end, CloseReason::Reset);
+                }
+            }
+        }
+    }
+
+    /// Lets so much time pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(Reverse((due, _, _))) = self.events.peek()
+            && *due <= end
+        {
+            if let Some(Reverse((due, _, event))) = self.events.pop() {
+                self.now = due;
+                self.happen(event);
+            }
+        }
+        self.now = end;
+    }
+
+    fn schedule(&mut self, after: Duration, event: Event) {
+        self.schedule_at(self.now + after, event);
+    }
+
+    fn schedule_at(&mut self, at: Time, event: Event) {
+        self.sequence += 1;
+        self.events.push(Reverse((at, self.sequence, event)));
+    }
+
+    fn travel(&mut self) -> Duration {
+        let micros = u64::try_from(self.latency.as_micros()).unwrap_or(1).max(1);
+        Duration::from_micros(micros + self.random.next() % micros)
+    }
+
+    fn is_cut(&self, link: usize) -> bool {
+        let Some(l) = self.links.get(link) else { return false };
+        let (Some(a), Some(b)) = (l.node(End::Dialler), l.node(End::Acceptor)) else { return false };
+        self.cut.contains(&(a.min(b), a.max(b)))
+    }
+
+    fn happen(&mut self, event: Event) {
+        let held = !matches!(event, Event::Wake { .. } | Event::Drained { .. } | Event::Refused { .. });
+        if held && event.link().is_some_and(|link| self.is_cut(link)) {
+            let at = self.now + Duration::from_millis(100);
+            if let Some(l) = event.link().and_then(|link| self.links.get_mut(link)) {
+                l.in_order(End::Dialler, at);
+                l.in_order(End::Acceptor, at);
+            }
+            return self.schedule_at(at, event);
+        }
+        match event {
+            Event::Wake { node } => {
+                let now = self.now;
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.wake_at = None;
+                    if let Some(speaker) = &mut node.speaker {
+                        speaker.tick(now);
+                    }
+                }
+                self.serve(node);
+            }
+            Event::Syn { link } => self.syn(link),
+            Event::SynAck { link } => {
+                let Some((node, conn, local, remote)) = self.links.get_mut(link).and_then(Link::establish) else {
+                    return;
+                };
+                self.input(node, Input::Connected { conn, local, remote });
+            }
+            Event::Refused { link } => {
+                if let Some((node, conn)) = self.links.get_mut(link).and_then(Link::refuse) {
+                    self.input(node, Input::ConnectFailed { conn, reason: ConnectError::Refused });
+                }
+            }
+            Event::Octets { link, to, bytes } => self.octets(link, to, bytes),
+            Event::Drained { link, end, octets } => {
+                if let Some((node, conn)) = self.links.get(link).and_then(|l| l.open(end)) {
+                    self.input(node, Input::Drained { conn, octets });
+                }
+            }
+            Event::Fin { link, to, reset } => {
+                let reason = if reset { CloseReason::Reset } else { CloseReason::Ended };
+                self.lose(link, to, reason);
+            }
+        }
+    }
+
+    fn syn(&mut self, link: usize) {
+        let Some(remote) = self.links.get(link).map(|l| l.remote) else { return };
+        let local = self.links.get(link).map_or(remote, |l| l.local);
+        let listens = |node: &Node| node.addresses.contains(&remote.ip()) && node.speaker.is_some();
+        let back = self.travel();
+        let Some(id) = self.nodes.iter().position(listens) else {
+            return self.schedule(back, Event::Refused { link });
+        };
+        let Some(speaker) = self.nodes.get_mut(id).and_then(|node| node.speaker.as_mut()) else { return };
+        let conn = speaker.new_conn();
+        let mut at = self.now + back;
+        if let Some(l) = self.links.get_mut(link) {
+            l.accept(id, conn);
+            at = l.in_order(End::Dialler, at);
+        }
+        self.schedule_at(at, Event::SynAck { link });
+        self.input(id, Input::Accepted { conn, local: remote, remote: local });
+    }
+
+    fn octets(&mut self, link: usize, to: End, bytes: Vec<u8>) {
+        let Some(l) = self.links.get_mut(link) else { return };
+        let Some((node, conn)) = l.open(to) else { return };
+        if !self.nodes.get(node).is_some_and(|node| node.reads) {
+            return l.keep_unread(to, bytes);
+        }
+        let octets = bytes.len();
+        let inputs = l.receive(to, conn, &bytes);
+        self.schedule(Duration::ZERO, Event::Drained { link, end: to.other(), octets });
+        for input in inputs {
+            self.input(node, input);
+        }
+    }
+
+    /// One end closes: the other hears of it later.
+    fn close_end(&mut self, link: usize, end: End, reset: bool) {
+        let after = self.travel();
+        let now = self.now;
+        let Some(l) = self.links.get_mut(link) else { return };
+        l.close(end);
+        let at = l.in_order(end.other(), now + after);
+        self.schedule_at(at, Event::Fin { link, to: end.other(), reset });
+    }
+
+    fn lose(&mut self, link: usize, end: End, reason: CloseReason) {
+        let Some(l) = self.links.get_mut(link) else { return };
+        let Some((node, conn)) = l.open(end) else { return };
+        l.close(end);
+        self.input(node, Input::Closed { conn, reason });
+    }
+
+    /// Does what a node wants until it wants nothing more.
+    fn serve(&mut self, id: NodeId) {
+        let now = self.now;
+        while let Some(output) =
+            self.nodes.get_mut(id).and_then(|node| node.speaker.as_mut()).and_then(|speaker| speaker.poll(now))
+        {
+            match output {
+                Output::Connect(dial) => self.dial(id, &dial),
+                Output::Close { conn } => match self.find(id, conn) {
+                    Some((link, end)) => self.close_end(link, end, false),
+                    None => self.faults.push(format!("{now:?} node {id} closes {conn:?}, which is not open")),
+                },
+                Output::Send { conn, bytes } => self.send(id, conn, bytes),
+                Output::SetContext { conn, context } => {
+                    if let Some((link, end)) = self.find(id, conn)
+                        && let Some(l) = self.links.get_mut(link)
+                    {
+                        l.set_context(end, context);
+                    }
+                }
+                other => {
+                    if let Some(node) = self.nodes.get_mut(id) {
+                        node.note(other);
+                    }
+                }
+            }
+        }
+        self.arm(id);
+    }
+
+    fn arm(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(id) else { return };
+        let Some(deadline) = node.speaker.as_ref().and_then(|speaker| speaker.deadline()) else { return };
+        if node.wake_at.is_none_or(|at| deadline < at) {
+            node.wake_at = Some(deadline);
+            let at = deadline.max(self.now);
+            self.schedule_at(at, Event::Wake { node: id });
+        }
+    }
+
+    fn dial(&mut self, id: NodeId, dial: &Dial) {
+        let remote = dial.peer.socket_address();
+        let own = self.nodes.get(id).map(|node| node.addresses.clone()).unwrap_or_default();
+        let fits = |address: &&IpAddr| address.is_ipv4() == remote.is_ipv4();
+        let address = dial.local.or(own.iter().find(fits).copied()).unwrap_or(remote.ip());
+        let port = 1024 + (self.links.len() % 60000) as u16;
+        self.links.push(Link::new(id, dial.conn, SocketAddr::new(address, port), remote));
+        let link = self.links.len() - 1;
+        let there = self.travel();
+        self.schedule(there, Event::Syn { link });
+    }
+
+    fn send(&mut self, id: NodeId, conn: ConnId, bytes: Bytes) {
+        let after = self.travel();
+        let now = self.now;
+        let Some((link, end)) = self.find(id, conn) else {
+            return self.faults.push(format!("{now:?} node {id} sends on {conn:?}, which is not open"));
+        };
+        let Some(l) = self.links.get_mut(link) else { return };
+        let at = l.in_order(end.other(), now + after);
+        self.schedule_at(at, Event::Octets { link, to: end.other(), bytes: bytes.to_vec() });
+    }
+
+    fn find(&self, id: NodeId, conn: ConnId) -> Option<(usize, End)> {
+        self.links.iter().enumerate().rev().find_map(|(link, l)| Some((link, l.end_of(id, conn)?)))
+    }
+
+    /// What all nodes believe, by prefix: the next hops' addresses.
+    pub fn beliefs(&self) -> Vec<BTreeMap<String, Vec<String>>> {
+        self.nodes.iter().map(Node::beliefs).collect()
+    }
+}
+
+impl Event {
+    fn link(&self) -> Option<usize> {
+        match self {
+            Event::Syn { link }
+            | Event::SynAck { link }
+            | Event::Refused { link }
+            | Event::Octets { link, .. }
+            | Event::Drained { link, .. }
+            | Event::Fin { link, .. } => Some(*link),
+            Event::Wake { .. } => None,
+        }
+    }
+}

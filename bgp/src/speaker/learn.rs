@@ -1,0 +1,80 @@
+//! Messages of established sessions on their way into the tables.
+
+use model::{Family, Time};
+
+use super::act::Tables;
+use super::{ConnId, Speaker};
+use crate::rib::{RibPrefix, RouteAttrs, Shared, Source, Unicast};
+use crate::session::{Delivery, Why};
+use crate::wire::notification::cease;
+use crate::wire::{Message, Notification, RefreshKind, RouteRefresh, Update};
+
+/// Tells a peer everything again.
+struct TellAgain(Source);
+impl Tables for TellAgain {
+    fn on<P: RibPrefix>(self, tables: &mut Unicast<P>, _: &mut Shared) {
+        tables.tell_again(self.0);
+    }
+}
+
+impl Speaker {
+    pub(super) fn message(&mut self, now: Time, conn: ConnId, message: Message) {
+        let Some(source) = self.by_conn.get(&conn).map(|conn| conn.source) else { return };
+        if let Some(peer) = self.peer_mut(source) {
+            peer.counters.messages_in += 1;
+        }
+        let delivery = self.with_peer(now, source, |fsm, env| fsm.message(env, conn, &message));
+        if delivery != Some(Delivery::Routes) {
+            return;
+        }
+        match message {
+            Message::Update(update) => self.learn(now, source, update),
+            Message::RouteRefresh(RouteRefresh { family: Some(family), kind: RefreshKind::Request }) => {
+                self.in_tables(family, TellAgain(source));
+            }
+            _ => {}
+        }
+    }
+
+    fn learn(&mut self, now: Time, source: Source, update: Update) {
+        if let Some(peer) = self.peer_mut(source) {
+            peer.counters.updates_in += 1;
+        }
+        let shared = &mut self.shared;
+        for nlri in &update.withdrawn {
+            self.ipv4.withdraw(shared, source, nlri.ipv4());
+            self.ipv6.withdraw(shared, source, nlri.ipv6());
+        }
+        for reachable in update.reachable {
+            let Some(kind) = shared.source(source).map(|info| info.kind) else { return };
+            let refusal = shared.refuses(&reachable.attributes, kind);
+            let attrs = shared.attrs.intern(RouteAttrs::new(reachable.attributes));
+            self.ipv4.announce(shared, source, reachable.nlri.ipv4(), attrs, refusal);
+            self.ipv6.announce(shared, source, reachable.nlri.ipv6(), attrs, refusal);
+            shared.attrs.release(attrs);
+        }
+        if let Some(family) = update.end_of_rib {
+            self.end_of_rib(source, family);
+        }
+        self.bound_prefixes(now, source);
+    }
+
+    /// Ends the session if the peer has sent too many prefixes (RFC 4486 §4).
+    fn bound_prefixes(&mut self, now: Time, source: Source) {
+        let Some(limit) = self.peer(source).and_then(|peer| peer.config.max_prefixes) else { return };
+        let Some(info) = self.shared.source(source) else { return };
+        let received: u64 = info.counts.iter().map(|counts| counts.received).sum();
+        if received <= u64::from(limit) {
+            return;
+        }
+        let family = info.key.address;
+        let afi: u16 = if Family::of(family) == Family::Ipv4 { 1 } else { 2 };
+        let mut data = afi.to_be_bytes().to_vec();
+        data.push(1);
+        data.extend_from_slice(&limit.to_be_bytes());
+        let told = Notification::with_data(cease::MAXIMUM_PREFIXES, &data);
+        let rest = self.local.timers.max_prefix_restart;
+        let why = Why::TooManyPrefixes { limit, rest };
+        self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, why, Some(now + rest)));
+    }
+}

@@ -1,0 +1,81 @@
+//! One peer inside the speaker: its session, its timers, and what is between it and the tables.
+
+use std::time::Duration;
+
+use model::Time;
+use model::api::show::SessionState;
+
+use super::ConnId;
+use super::view::Counters;
+use crate::config::{PeerConfig, PeerKey};
+use crate::session::Fsm;
+use crate::wire::FamilySet;
+
+/// A configured peer.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub key: PeerKey,
+    pub config: PeerConfig,
+    pub fsm: Fsm,
+    /// State and reason as told to the owner.
+    pub reported: (SessionState, String),
+    pub counters: Counters,
+    pub established_count: u64,
+    /// Why the session ended that was up last.
+    pub last_error: Option<String>,
+    /// Its routes from the session before are kept until then, and are forgotten at the latest.
+    pub stale_until: Option<Time>,
+    /// Families whose End-of-RIB is still to come.
+    pub incomplete: FamilySet,
+    /// When the timer queue will ask it.
+    pub armed: Option<Time>,
+}
+
+impl Peer {
+    pub(super) fn new(key: PeerKey, config: PeerConfig, now: Time) -> Peer {
+        let fsm = Fsm::new(now);
+        let reported = (fsm.state(), String::new());
+        Peer {
+            key,
+            config,
+            fsm,
+            reported,
+            counters: Counters::default(),
+            established_count: 0,
+            last_error: None,
+            stale_until: None,
+            incomplete: FamilySet::NONE,
+            armed: None,
+        }
+    }
+
+    /// Why it is not Established; empty if it is.
+    pub(super) fn reason(&self) -> String {
+        match self.fsm.state() {
+            SessionState::Established => String::new(),
+            _ => self.fsm.why().to_string(),
+        }
+    }
+
+    /// The connection that carries its routes.
+    pub(super) fn established_conn(&self) -> Option<ConnId> {
+        self.fsm.established().map(|established| established.link.conn)
+    }
+}
+
+/// An open connection or a dial.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub source: crate::rib::Source,
+    /// Octets handed out and not yet reported as written.
+    pub outstanding: usize,
+    /// When it last took anything, or began to owe.
+    pub progress: Time,
+}
+
+impl Conn {
+    /// When the peer will have refused to read for too long (RFC 9687).
+    pub(super) fn send_hold(&self, time: Duration) -> Option<Time> {
+        (self.outstanding > 0).then(|| self.progress + time)
+    }
+}

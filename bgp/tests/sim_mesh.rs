@@ -1,0 +1,57 @@
+//! Networks of speakers: meshes that come up, lose nodes and heal.
+
+mod sim_support;
+
+use std::time::Duration;
+
+use bgp::sim::Net;
+use model::api::show::SessionState;
+use sim_support::{address, block, key, mesh, mesh_config, seconds};
+
+#[test]
+fn two_nodes_that_both_dial_end_up_with_one_session_and_each_others_block() {
+    for seed in 0..50 {
+        let net = mesh(2, seed);
+        assert_eq!(net.beliefs()[0], [(block(1).to_string(), vec![address(1).to_string()])].into(), "seed {seed}");
+        assert_eq!(net.beliefs()[1], [(block(0).to_string(), vec![address(0).to_string()])].into(), "seed {seed}");
+        assert_eq!(net.faults, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_mesh_of_twenty_nodes_converges_within_a_second() {
+    let mut net = Net::new(7);
+    for node in 0..20 {
+        net.add(vec![address(node)], mesh_config(node, 20));
+    }
+    net.run(Duration::from_secs(1));
+    for (id, node) in net.nodes() {
+        assert_eq!(node.established(), 19, "node {id}");
+        assert_eq!(node.kernel.len(), 19, "node {id}");
+        assert!(node.in_sync, "node {id}");
+    }
+    assert_eq!(net.faults, Vec::<String>::new());
+}
+
+#[test]
+fn sessions_of_a_quiet_mesh_live_on_keepalives() {
+    let mut net = mesh(3, 1);
+    let before: Vec<usize> = net.nodes().map(|(_, node)| node.history.len()).collect();
+    net.run(seconds(3600));
+    let after: Vec<usize> = net.nodes().map(|(_, node)| node.history.len()).collect();
+    assert_eq!(before, after, "no session changed its state in an hour");
+}
+
+#[test]
+fn rfc4271_6_5_a_partition_ends_the_session_by_the_hold_timer_and_healing_brings_it_back() {
+    let mut net = mesh(2, 3);
+    net.cut(0, 1);
+    net.run(seconds(200));
+    assert_ne!(net.node(0).state(key(1)), Some(SessionState::Established));
+    assert!(net.node(0).kernel.is_empty(), "routes of a silent peer are gone");
+    net.heal(0, 1);
+    net.run(seconds(60));
+    assert_eq!(net.node(0).state(key(1)), Some(SessionState::Established), "{}", net.node(0).reason(key(1)));
+    assert_eq!(net.node(0).kernel.len(), 1);
+    assert_eq!(net.faults, Vec::<String>::new());
+}
