@@ -1,5 +1,7 @@
 //! The whole shim, as a runtime runs it: real links in fresh namespaces, an agent on the other end of the socket.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod common;
 
 use std::thread;
