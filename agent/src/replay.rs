@@ -23,12 +23,13 @@ pub fn replay(node: NodeName, recording: impl BufRead, mut out: impl Write) -> i
     }
     let mut desired = Desired::default();
     desired.update(&world, &Dirty::everything(), Start::Fresh);
-    print(&world, &desired, &mut out)
+    describe(&world, &desired, &mut out)
 }
 
-fn print(world: &World, desired: &Desired, out: &mut impl Write) -> io::Result<()> {
+/// Prints all that is planned, a line for each thing, in an order that does not depend on how it came about.
+pub fn describe(world: &World, desired: &Desired, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "node {}", world.node)?;
-    for plan in &desired.bgp {
+    if let Some(plan) = &desired.bgp {
         if let Some(config) = &plan.config {
             writeln!(out, "bgp as {} router-id {} port {}", config.local_as, config.router_id, plan.listen_port)?;
             for (key, peer) in &config.peers {

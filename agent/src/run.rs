@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::apply::{Done, Worker};
 use crate::fact::{Fact, Source};
-use crate::reconcile::{Birth, Reconciler, Recorder, Status};
+pub use crate::reconcile::Status;
+use crate::reconcile::{Birth, Reconciler, Recorder};
 use crate::speaker::{self, Batch, Listen, Wanted};
 use crate::watch as watchers;
 
@@ -72,9 +73,8 @@ impl Handle {
 pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle, oneshot::Receiver<()>)> {
     let (facts, inbox) = mpsc::channel(FACTS);
     let objects = facts.clone();
-    watchers::objects::watch(options.objects.clone(), move |fact| objects.blocking_send(fact).is_ok()).map_err(|e| {
-        io::Error::new(e.kind(), format!("--objects {}: {e}", options.objects.display()))
-    })?;
+    watchers::objects::watch(options.objects.clone(), move |fact| objects.blocking_send(fact).is_ok())
+        .map_err(|e| io::Error::new(e.kind(), format!("--objects {}: {e}", options.objects.display())))?;
     let (results, done) = mpsc::unbounded_channel();
     // Unbounded, but as many results as jobs, and at most one job of a kind is under way.
     let worker = Worker::start(move |result| drop(results.send(result)))?;

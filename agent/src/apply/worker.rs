@@ -4,10 +4,10 @@ use std::sync::mpsc;
 
 use dataplane::actual::ActualRoute;
 use dataplane::diff::Step;
-use dataplane::linux::netlink::Netlink;
-use dataplane::linux::routes::{self, Failure, Whose};
 use dataplane::linux::links;
+use dataplane::linux::netlink::Netlink;
 use dataplane::linux::netlink::NetlinkError;
+use dataplane::linux::routes::{self, Failure, Whose};
 use dataplane::linux::sysctl;
 use dataplane::ours::Ours;
 use dataplane::want::{Nat, Tunnel};

@@ -70,8 +70,8 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
         found: BTreeMap::new(),
         problems: vec![],
     };
-    peers.from_objects();
-    peers.from_mesh();
+    peers.add_objects();
+    peers.add_mesh();
     config.peers = peers.found;
     plan.problems.append(&mut peers.problems);
     plan.config = Some(config);
@@ -158,18 +158,18 @@ struct Peers<'a> {
 }
 
 impl Peers<'_> {
-    fn from_objects(&mut self) {
+    fn add_objects(&mut self) {
         let objects = self.objects;
         let particular = |peer: &&BgpPeer| peer.node.is_some() || peer.node_selector.is_some();
         let (for_some, for_all): (Vec<&BgpPeer>, Vec<&BgpPeer>) = objects.bgp_peers().partition(particular);
         for (kind, peers) in [(PeerKind::Node, for_some), (PeerKind::Global, for_all)] {
             for peer in peers {
-                self.from_object(peer, kind);
+                self.add_object(peer, kind);
             }
         }
     }
 
-    fn from_object(&mut self, peer: &BgpPeer, kind: PeerKind) {
+    fn add_object(&mut self, peer: &BgpPeer, kind: PeerKind) {
         if applies(peer, self.node) {
             if let (Some(address), Some(asn)) = (peer.peer_ip, peer.as_number) {
                 let key = PeerKey { address: address.address, port: address.port.unwrap_or(BGP_PORT) };
@@ -199,7 +199,7 @@ impl Peers<'_> {
     }
 
     /// Every other node, unless one of the two reflects: reflectors are peered with by BGPPeers.
-    fn from_mesh(&mut self) {
+    fn add_mesh(&mut self) {
         if !self.settings.mesh_enabled() || self.node.cluster_id.is_some() {
             return;
         }

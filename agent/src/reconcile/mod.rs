@@ -211,7 +211,8 @@ impl Reconciler {
         if let Some(problem) = &self.ledger_problem {
             return Some(problem.clone());
         }
-        let waiting = [(Source::Objects, "the objects"), (Source::Kernel, "the kernel"), (Source::Leases, "the leases")];
+        let waiting =
+            [(Source::Objects, "the objects"), (Source::Kernel, "the kernel"), (Source::Leases, "the leases")];
         let waiting: Vec<&str> = waiting.iter().filter(|(s, _)| !self.world.is_in_sync(*s)).map(|(_, w)| *w).collect();
         if !waiting.is_empty() {
             return Some(format!("still reading {}", waiting.join(", ")));
@@ -239,7 +240,8 @@ impl Reconciler {
                 self.resyncs += 1;
                 self.leases_due = Some(now);
                 let ours = |r: &&dataplane::actual::ActualRoute| r.protocol == model::kernel::ROUTE_PROTOCOL;
-                let forwards = snapshot.routes.iter().filter(ours).any(|r| r.next_hops().iter().any(|h| h.gateway.is_some()));
+                let forwards =
+                    snapshot.routes.iter().filter(ours).any(|r| r.next_hops().iter().any(|h| h.gateway.is_some()));
                 if self.resyncs == 1 && forwards {
                     self.start = Start::Restarted;
                 }

@@ -19,7 +19,9 @@ impl Reconciler {
         if let Some(message) = self.not_ready() {
             return refuse(RefusalCode::TryAgain, message);
         }
-        let Some(ledger) = &mut self.ledger else { return refuse(RefusalCode::TryAgain, "the leases are not read yet") };
+        let Some(ledger) = &mut self.ledger else {
+            return refuse(RefusalCode::TryAgain, "the leases are not read yet");
+        };
         let space = pods::space(&self.world, attach.pod.as_ref());
         let annotations = pods::annotations(&self.world, attach.pod.as_ref());
         let mtu = attach.mtu.unwrap_or_else(|| pods::mtu(&self.world).0);
@@ -39,7 +41,9 @@ impl Reconciler {
     }
 
     pub(super) fn attached(&mut self, attached: &Attached, now: Time) -> Reply {
-        let Some(ledger) = &mut self.ledger else { return refuse(RefusalCode::TryAgain, "the leases are not read yet") };
+        let Some(ledger) = &mut self.ledger else {
+            return refuse(RefusalCode::TryAgain, "the leases are not read yet");
+        };
         match ledger.attached(attached) {
             Ok(true) => {
                 let plumbed = ipam::Plumbed { host_ifindex: attached.host_ifindex, mac: attached.mac.clone() };
@@ -53,7 +57,9 @@ impl Reconciler {
     }
 
     pub(super) fn detach(&mut self, detach: &Detach, now: Time) -> Reply {
-        let Some(ledger) = &mut self.ledger else { return refuse(RefusalCode::TryAgain, "the leases are not read yet") };
+        let Some(ledger) = &mut self.ledger else {
+            return refuse(RefusalCode::TryAgain, "the leases are not read yet");
+        };
         match ledger.detach(detach) {
             Ok(released) => {
                 self.release(released, now);
@@ -64,7 +70,9 @@ impl Reconciler {
     }
 
     pub(super) fn gc(&mut self, gc: &Gc, now: Time) -> Reply {
-        let Some(ledger) = &mut self.ledger else { return refuse(RefusalCode::TryAgain, "the leases are not read yet") };
+        let Some(ledger) = &mut self.ledger else {
+            return refuse(RefusalCode::TryAgain, "the leases are not read yet");
+        };
         match ledger.gc(gc) {
             Ok(released) => {
                 self.release(released, now);

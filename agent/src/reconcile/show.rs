@@ -134,9 +134,12 @@ impl Reconciler {
                 view.tunnel = by_tunnel.then(|| kernel::TUNNEL.to_string());
             }
         }
-        view.installed = self.world.kernel.at(&place).iter().any(|actual| {
-            actual.protocol == kernel::ROUTE_PROTOCOL && actual.fulfils(route)
-        });
+        view.installed = self
+            .world
+            .kernel
+            .at(&place)
+            .iter()
+            .any(|actual| actual.protocol == kernel::ROUTE_PROTOCOL && actual.fulfils(route));
         view.reason = if view.installed {
             self.reason(prefix, plan.source)
         } else {
@@ -304,7 +307,10 @@ impl Reconciler {
         vec![
             part("status.txt", format!("{:#?}\nuptime {now:?}\n", self.status())),
             part("problems.txt", lines(self.problems())),
-            part("wanted-routes.txt", lines(self.desired.table.values().map(|r| r.display(&names).to_string()).collect())),
+            part(
+                "wanted-routes.txt",
+                lines(self.desired.table.values().map(|r| r.display(&names).to_string()).collect()),
+            ),
             part("kernel-routes.txt", lines(actual.routes.iter().map(|r| r.display(&names).to_string()).collect())),
             part("kernel-links.txt", lines(actual.links.values().map(|l| format!("{l:?}")).collect())),
             part("leases.jsonl", lines(leases)),

@@ -53,9 +53,8 @@ impl Kernel {
     /// The host sides of pods that are ours, with the addresses that our routes send to them.
     pub fn host_sides(&self) -> Vec<PodLink> {
         let links = self.actual.links.values().filter(|l| is_pod_link(&l.name) && l.group == kernel::POD_LINK_GROUP);
-        let mut sides: BTreeMap<u32, PodLink> = links
-            .map(|l| (l.index, PodLink::new(&l.name, l.index, l.mtu, l.alias.as_deref(), Vec::new())))
-            .collect();
+        let mut sides: BTreeMap<u32, PodLink> =
+            links.map(|l| (l.index, PodLink::new(&l.name, l.index, l.mtu, l.alias.as_deref(), Vec::new()))).collect();
         if sides.is_empty() {
             return Vec::new();
         }

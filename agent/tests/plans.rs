@@ -1,0 +1,282 @@
+//! Plans as text: objects and facts in, what should be out, the same in every order of the facts.
+
+use std::net::IpAddr;
+
+use agent::fact::{Fact, ObjectFact};
+use agent::plan::desired::Desired;
+use agent::replay::describe;
+use agent::world::{Dirty, World};
+use bgp::PeerKey;
+use bgp::config::Start;
+use bgp::speaker::{Best, NextHop, RouteChange};
+use dataplane::actual::{ActualKind, ActualRoute, Address, KernelEvent, Link};
+use dataplane::want;
+use model::object::{Document, parse};
+
+/// Plans for node `n1`, and holds every order of the facts to the same result, step by step and all at once.
+fn plan(objects: &str, others: Vec<Fact>) -> String {
+    let mut facts: Vec<Fact> = Vec::new();
+    for document in parse("test.yaml", objects).documents {
+        match document {
+            Document::Object(found) => facts.push(Fact::Object(Box::new(ObjectFact {
+                object: found.object,
+                origin: "test.yaml".into(),
+                written: found.written,
+            }))),
+            Document::Bad(_, error) => panic!("{error}"),
+        }
+    }
+    facts.extend(others);
+    let expected = run(&facts);
+    let mut seed = 7_u64;
+    for _ in 0..20 {
+        for i in (1..facts.len()).rev() {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            facts.swap(i, (seed >> 33) as usize % (i + 1));
+        }
+        assert_eq!(run(&facts), expected, "the order of the facts must not matter: {facts:?}");
+    }
+    expected
+}
+
+fn run(facts: &[Fact]) -> String {
+    let mut world = World::new("n1".parse().unwrap());
+    let mut stepwise = Desired::default();
+    stepwise.update(&world, &Dirty::everything(), Start::Fresh);
+    for fact in facts {
+        let dirty = world.learn(fact.clone());
+        stepwise.update(&world, &dirty, Start::Fresh);
+    }
+    let mut at_once = Desired::default();
+    at_once.update(&world, &Dirty::everything(), Start::Fresh);
+    let text = |desired: &Desired| {
+        let mut out = Vec::new();
+        describe(&world, desired, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(text(&stepwise), text(&at_once), "one key at a time must be as all keys at once");
+    assert_eq!(stepwise.table, at_once.table);
+    text(&at_once)
+}
+
+fn lines(text: &str, beginning: &str) -> Vec<String> {
+    text.lines().filter(|line| line.starts_with(beginning)).map(str::to_string).collect()
+}
+
+fn link(index: u32, name: &str) -> Fact {
+    Fact::Kernel(KernelEvent::Link(Link {
+        index,
+        name: name.into(),
+        up: true,
+        carrier: true,
+        mtu: 1500,
+        group: 0,
+        kind: None,
+        mac: None,
+        alias: None,
+    }))
+}
+
+fn address(index: u32, address: &str, length: u8) -> Fact {
+    Fact::Kernel(KernelEvent::Address(Address { index, address: address.parse().unwrap(), length, scope: 0 }))
+}
+
+fn foreign(prefix: &str, gateway: Option<&str>, device: u32) -> Fact {
+    let hop = match gateway {
+        Some(gateway) => want::NextHop::via(gateway.parse().unwrap(), device),
+        None => want::NextHop::on_link(device),
+    };
+    Fact::Kernel(KernelEvent::Route(ActualRoute {
+        prefix: prefix.parse().unwrap(),
+        metric: 0,
+        protocol: 2,
+        kind: ActualKind::Unicast(want::NextHops::one(hop)),
+    }))
+}
+
+fn learned(prefix: &str, next_hops: &[&str]) -> Fact {
+    let hop = |text: &&str| {
+        let address: IpAddr = text.parse().unwrap();
+        NextHop { address, link_local: None, peer: PeerKey::new(address) }
+    };
+    Fact::Learned(RouteChange {
+        prefix: prefix.parse().unwrap(),
+        best: Some(Best { next_hops: next_hops.iter().map(hop).collect(), reason: bgp::rib::Reason::OnlyPath }),
+    })
+}
+
+fn node(name: &str, address: &str, cidr: &str, more: &str) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Node\nmetadata: {{name: {name}, labels: {{rack: r-{name}}}, annotations: \
+         {{projectcalico.org/IPv4Address: {address}{more}}}}}\nspec: {{podCIDRs: [{cidr}]}}\n"
+    )
+}
+
+fn object(kind: &str, name: &str, spec: &str) -> String {
+    format!("---\napiVersion: projectcalico.org/v3\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n")
+}
+
+fn nodes() -> String {
+    node("n1", "10.0.0.1/24", "10.244.1.0/24", "")
+        + &node("n2", "10.0.0.2/24", "10.244.2.0/24", "")
+        + &node("n3", "10.0.9.3/24", "10.244.3.0/24", "")
+}
+
+fn uplink() -> Vec<Fact> {
+    vec![
+        link(2, "eth0"),
+        address(2, "10.0.0.1", 24),
+        foreign("10.0.0.0/24", None, 2),
+        foreign("0.0.0.0/0", Some("10.0.0.254"), 2),
+    ]
+}
+
+#[test]
+fn nodes_peer_with_each_other_unless_told_otherwise() {
+    let text = plan(&nodes(), vec![]);
+    assert_eq!(lines(&text, "peer"), ["peer 10.0.0.2 as 64512 (mesh n2)", "peer 10.0.9.3 as 64512 (mesh n3)"]);
+    assert_eq!(lines(&text, "originate"), ["originate 10.244.1.0/24"]);
+    let off = nodes() + &object("BGPConfiguration", "default", "{nodeToNodeMeshEnabled: false, asNumber: 65001}");
+    let text = plan(&off, vec![]);
+    assert_eq!(lines(&text, "peer"), [""; 0]);
+    assert_eq!(lines(&text, "bgp"), ["bgp as 65001 router-id 10.0.0.1 port 179"]);
+}
+
+#[test]
+fn a_bgppeer_by_address_wins_over_the_mesh_and_one_for_some_nodes_over_one_for_all() {
+    let objects = nodes()
+        + &object("BGPPeer", "all", "{peerIP: 10.0.0.254, asNumber: 65000}")
+        + &object("BGPPeer", "rack", "{peerIP: 10.0.0.254, asNumber: 65009, nodeSelector: \"rack == 'r-n1'\"}")
+        + &object("BGPPeer", "other", "{peerIP: 10.0.0.253, asNumber: 65009, node: n2}")
+        + &object("BGPPeer", "second", "{peerIP: 10.0.0.2, asNumber: 64512, node: n1}");
+    let text = plan(&objects, vec![]);
+    let peers =
+        ["peer 10.0.0.2 as 64512 (second)", "peer 10.0.0.254 as 65009 (rack)", "peer 10.0.9.3 as 64512 (mesh n3)"];
+    assert_eq!(lines(&text, "peer"), peers);
+    assert_eq!(
+        lines(&text, "problem"),
+        ["problem BGPPeer/all: 10.0.0.254 is peered with by BGPPeer/rack already: not used"]
+    );
+}
+
+#[test]
+fn a_route_reflector_leaves_the_mesh_and_its_clients_peer_back_with_it() {
+    let reflector = |own: &str, other: &str| {
+        node("n1", "10.0.0.1/24", "10.244.1.0/24", own)
+            + &node("n2", "10.0.0.2/24", "10.244.2.0/24", other)
+            + &object("BGPPeer", "reflect", "{nodeSelector: \"rack == 'r-n1'\", peerSelector: \"rack == 'r-n2'\"}")
+    };
+    let id = ", projectcalico.org/RouteReflectorClusterID: 244.0.0.1";
+    assert_eq!(lines(&plan(&reflector("", id), vec![]), "peer"), ["peer 10.0.0.2 as 64512 (reflect)"]);
+    assert_eq!(lines(&plan(&reflector(id, ""), vec![]), "peer"), ["peer 10.0.0.2 as 64512 (reflect)"]);
+    let back = reflector("", "")
+        .replace("r-n1'\", peer", "r-n2'\", peer")
+        .replace("peerSelector: \"rack == 'r-n2'", "peerSelector: \"rack == 'r-n1'");
+    assert_eq!(lines(&plan(&back, vec![]), "peer"), ["peer 10.0.0.2 as 64512 (reflect)"]);
+}
+
+#[test]
+fn a_session_that_should_be_authenticated_does_not_come_up_without_its_password() {
+    let peer = object(
+        "BGPPeer",
+        "tor",
+        "{peerIP: 10.0.0.254, asNumber: 65000, password: {secretKeyRef: {name: bgp, key: tor}}}",
+    );
+    let text = plan(&(node("n1", "10.0.0.1/24", "10.244.1.0/24", "") + &peer), vec![]);
+    assert_eq!(lines(&text, "peer"), [""; 0]);
+    let problem = "problem BGPPeer/tor: spec.password: Secret bgp is not there: no session with 10.0.0.254";
+    assert_eq!(lines(&text, "problem"), [problem]);
+    let secret =
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {name: bgp, namespace: kube-system}\nstringData: {tor: tiger}\n";
+    let text = plan(&(node("n1", "10.0.0.1/24", "10.244.1.0/24", "") + &peer + secret), vec![]);
+    assert_eq!(lines(&text, "peer"), ["peer 10.0.0.254 as 65000 (tor)"]);
+    assert!(!text.contains("tiger"));
+}
+
+#[test]
+fn a_pool_may_keep_its_blocks_from_being_announced() {
+    let text = plan(&(nodes() + &object("IPPool", "p", "{cidr: 10.244.0.0/16, disableBGPExport: true}")), vec![]);
+    assert_eq!(lines(&text, "originate"), [""; 0]);
+}
+
+#[test]
+fn learned_routes_go_where_the_kernels_table_leads() {
+    let mut facts = uplink();
+    facts.push(learned("10.244.2.0/24", &["10.0.0.2"]));
+    facts.push(learned("10.244.3.0/24", &["10.0.9.3"]));
+    facts.push(learned("192.0.2.0/24", &["10.0.0.253", "10.0.0.254"]));
+    facts.push(learned("2001:db8::/32", &["fd00::9"]));
+    let text = plan(&nodes(), facts);
+    assert_eq!(
+        lines(&text, "route"),
+        [
+            "route blackhole 10.244.1.0/24 proto margay metric 1024",
+            "route 10.244.2.0/24 via 10.0.0.2 dev eth0 proto margay metric 1024 # no tunnel: no IPPool covers it",
+            "route 10.244.3.0/24 via 10.0.0.254 dev eth0 proto margay metric 1024 # no tunnel: no IPPool covers it",
+            "route 192.0.2.0/24 nexthop via 10.0.0.253 dev eth0 weight 1 nexthop via 10.0.0.254 dev eth0 weight 1 proto \
+             margay metric 1024 # no tunnel: no IPPool covers it; no tunnel: no IPPool covers it",
+            "route 2001:db8::/32 not usable: next hop fd00::9 can't be reached: no route to it # no tunnel: no IPPool covers it",
+        ]
+    );
+}
+
+#[test]
+fn the_tunnel_is_decided_for_each_route_with_its_reason() {
+    let routes = |mode: &str| {
+        let mut facts = uplink();
+        facts.push(link(9, "tunl0"));
+        facts.push(learned("10.244.2.0/24", &["10.0.0.2"]));
+        facts.push(learned("10.244.3.0/24", &["10.0.9.3"]));
+        facts.push(learned("10.244.9.0/24", &["10.0.0.254"]));
+        let pool = object("IPPool", "p", &format!("{{cidr: 10.244.0.0/16, ipipMode: {mode}}}"));
+        let text = plan(&(nodes() + &pool), facts);
+        [lines(&text, "tunnel"), lines(&text, "route 10")].concat()
+    };
+    assert_eq!(
+        routes("Always"),
+        [
+            "tunnel tunl0 mtu 1480 address 10.244.1.0",
+            "route 10.244.2.0/24 via 10.0.0.2 dev tunl0 onlink proto margay metric 1024 # tunnel: IPPool p has ipipMode Always",
+            "route 10.244.3.0/24 via 10.0.9.3 dev tunl0 onlink proto margay metric 1024 # tunnel: IPPool p has ipipMode Always",
+            "route 10.244.9.0/24 via 10.0.0.254 dev eth0 proto margay metric 1024 # no tunnel: next hop 10.0.0.254 is not a \
+             node, so no tunnel ends there",
+        ]
+    );
+    assert_eq!(
+        routes("CrossSubnet")[1..3],
+        [
+            "route 10.244.2.0/24 via 10.0.0.2 dev eth0 proto margay metric 1024 # no tunnel: next hop 10.0.0.2 is on this \
+             node's subnet 10.0.0.0/24",
+            "route 10.244.3.0/24 via 10.0.9.3 dev tunl0 onlink proto margay metric 1024 # tunnel: next hop 10.0.9.3 is not \
+             on this node's subnet 10.0.0.0/24",
+        ]
+    );
+    assert_eq!(lines(&routes("Never").join("\n"), "tunnel"), [""; 0]);
+}
+
+#[test]
+fn masquerading_is_for_what_leaves_all_pools() {
+    let pools = object("IPPool", "a", "{cidr: 10.244.0.0/16, natOutgoing: true, disabled: true}")
+        + &object("IPPool", "b", "{cidr: 10.245.0.0/16}")
+        + &object("IPPool", "lb", "{cidr: 10.246.0.0/16, allowedUses: [LoadBalancer], natOutgoing: true}");
+    let text = plan(&(nodes() + &pools), vec![]);
+    assert_eq!(lines(&text, "nat"), ["nat from { 10.244.0.0/16 } not to { 10.244.0.0/16, 10.245.0.0/16 } masquerade"]);
+}
+
+#[test]
+fn a_node_of_ipv6_alone_has_a_router_id_and_speaks_over_ipv6() {
+    let v6 = |name: &str, address: &str, cidr: &str| {
+        node(name, "''", cidr, &format!(", projectcalico.org/IPv6Address: \"{address}\""))
+    };
+    let text = plan(&(v6("n1", "fd00::1/64", "\"fd00:1::/64\"") + &v6("n2", "fd00::2/64", "\"fd00:2::/64\"")), vec![]);
+    assert_eq!(lines(&text, "peer"), ["peer fd00::2 as 64512 (mesh n2)"]);
+    assert_eq!(lines(&text, "originate"), ["originate fd00:1::/64"]);
+    assert!(lines(&text, "bgp")[0].starts_with("bgp as 64512 router-id "));
+}
+
+#[test]
+fn without_its_own_node_object_the_agent_says_what_is_missing() {
+    let text = plan(&node("n2", "10.0.0.2/24", "10.244.2.0/24", ""), vec![]);
+    assert_eq!(lines(&text, "bgp"), [""; 0]);
+    assert_eq!(lines(&text, "problem"), ["problem there is no Node n1: its addresses and pod CIDRs are not known"]);
+}
