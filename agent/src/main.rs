@@ -4,6 +4,7 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agent::serve::{Front, serve_http, socket};
 use agent::{replay, run, speaker};
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -87,14 +88,25 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     runtime.block_on(serve(options, arguments.socket, arguments.http_address))
 }
 
-async fn serve(options: run::Options, socket: PathBuf, http_address: String) -> anyhow::Result<()> {
+async fn serve(options: run::Options, path: PathBuf, http_address: String) -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tracing::info!(node = %options.node, version = env!("CARGO_PKG_VERSION"), "margay-agent starts");
     let (speaker, mut speaking) = speaker::spawn();
     let (reconciler, mut ended) = run::start(&options, speaker.clone())?;
-    let _held = (socket, http_address, reconciler);
+    let front = Front::new(reconciler, speaker);
+    let listener = socket::listen(&path).with_context(|| format!("--socket {}", path.display()))?;
+    tracing::info!(socket = %path.display(), "answering");
+    tokio::spawn(socket::serve(listener, {
+        let front = front.clone();
+        move |request| front.clone().answer(request)
+    }));
+    if !http_address.is_empty() {
+        let listener = tokio::net::TcpListener::bind(&http_address).await;
+        let listener = listener.with_context(|| format!("--http-address {http_address}"))?;
+        tokio::spawn(serve_http(listener, front));
+    }
     // Routes, pods and rules stay as they are: a successor finds them, and peers keep our routes meanwhile (RFC 4724).
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM: ending; pods and routes stay"),

@@ -1,1 +1,9 @@
-//! x
+//! What the agent answers: the CNI shim and margayctl on a unix socket, Prometheus and probes over HTTP.
+
+mod answer;
+mod http;
+mod metrics;
+pub mod socket;
+
+pub use answer::Front;
+pub use http::serve_http;

@@ -1,0 +1,181 @@
+//! Who answers what: the reconcile loop, the speaker, or both together.
+
+use std::time::Instant;
+
+use bgp::speaker::Why;
+use model::Prefix;
+use model::api::show::{BgpRoutes, NodeStatusView, PeerView, RouteWhyView, Show};
+use model::api::{Answer, Refusal, RefusalCode, Reply, Request};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::metrics::Metrics;
+use crate::reconcile::Status;
+use crate::run;
+use crate::speaker;
+
+/// Both loops as one.
+#[derive(Debug, Clone)]
+pub struct Front {
+    reconciler: run::Handle,
+    speaker: speaker::Handle,
+    pub(super) metrics: Metrics,
+}
+
+/// A question went unanswered: its loop has ended, or it refused.
+type Answered<T> = Result<T, Refusal>;
+
+impl Front {
+    /// In front of these two.
+    pub fn new(reconciler: run::Handle, speaker: speaker::Handle) -> Front {
+        Front { reconciler, speaker, metrics: Metrics::new() }
+    }
+
+    /// Answers a request.
+    pub async fn answer(self, request: Request) -> Reply {
+        let name = name(&request);
+        let begun = Instant::now();
+        let reply = match request {
+            Request::Show(show) => self.show(show).await.map_or_else(Reply::Error, Reply::Ok),
+            request => self.ask(request).await,
+        };
+        self.metrics.request(name, begun.elapsed(), &reply);
+        reply
+    }
+
+    /// Readiness and counts of the reconcile loop.
+    pub(super) fn status(&self) -> Status {
+        self.reconciler.status()
+    }
+
+    pub(super) async fn peers(&self) -> Answered<Vec<PeerView>> {
+        self.speaker.peers().await.map_err(ended)
+    }
+
+    pub(super) fn refused(&self) -> u64 {
+        self.speaker.refused()
+    }
+
+    async fn ask(&self, request: Request) -> Reply {
+        self.reconciler.ask(request).await.unwrap_or_else(|e| Reply::Error(ended(e)))
+    }
+
+    /// Asks the reconcile loop for a view.
+    pub(super) async fn view<T: DeserializeOwned>(&self, show: Show) -> Answered<T> {
+        match self.ask(Request::Show(show)).await {
+            Reply::Ok(Answer::Show(value)) => serde_json::from_value(value).map_err(internal),
+            Reply::Ok(other) => Err(internal(format!("an answer to another question: {other:?}"))),
+            Reply::Error(refusal) => Err(refusal),
+        }
+    }
+
+    async fn show(&self, show: Show) -> Answered<Answer> {
+        match show {
+            Show::BgpPeers => answer(&self.peers().await?),
+            Show::BgpRoutes(question) => self.routes(question).await,
+            Show::NodeStatus => self.node_status().await,
+            Show::RouteWhy { prefix } => self.why(prefix).await,
+            other => match self.ask(Request::Show(other)).await {
+                Reply::Ok(answer) => Ok(answer),
+                Reply::Error(refusal) => Err(refusal),
+            },
+        }
+    }
+
+    async fn routes(&self, question: BgpRoutes) -> Answered<Answer> {
+        answer(&self.speaker.routes(question).await.map_err(ended)?)
+    }
+
+    async fn node_status(&self) -> Answered<Answer> {
+        let mut status: NodeStatusView = self.view(Show::NodeStatus).await?;
+        status.peers = self.peers().await?;
+        status.problems.extend(self.speaker.problems().await.map_err(ended)?);
+        answer(&status)
+    }
+
+    async fn why(&self, prefix: Prefix) -> Answered<Answer> {
+        let kernel: RouteWhyView = self.view(Show::RouteWhy { prefix }).await?;
+        let speaker = self.speaker.why(prefix).await.map_err(ended)?;
+        answer(&together(kernel, speaker))
+    }
+}
+
+/// The speaker's paths and the kernel's route, of the longer prefix where they answer for different ones.
+fn together(mut kernel: RouteWhyView, speaker: Option<(Prefix, Why)>) -> RouteWhyView {
+    let Some((prefix, why)) = speaker else { return kernel };
+    match kernel.prefix {
+        Some(of_kernel) if of_kernel == prefix => {
+            kernel.verdict = format!("{}; {}", why.verdict, kernel.verdict);
+            RouteWhyView { paths: why.paths, ..kernel }
+        }
+        Some(of_kernel) if of_kernel.length() > prefix.length() => kernel,
+        other => {
+            let instead = match other {
+                Some(shorter) => format!("no route to {prefix} in the kernel, packets follow {shorter}"),
+                None => format!("no route of ours to {prefix} in the kernel"),
+            };
+            let verdict = format!("{}; {instead}", why.verdict);
+            RouteWhyView { asked: kernel.asked, prefix: Some(prefix), paths: why.paths, route: None, verdict }
+        }
+    }
+}
+
+fn name(request: &Request) -> &'static str {
+    match request {
+        Request::Attach(_) => "attach",
+        Request::Attached(_) => "attached",
+        Request::Detach(_) => "detach",
+        Request::Check(_) => "check",
+        Request::Gc(_) => "gc",
+        Request::Status => "status",
+        Request::Show(_) => "show",
+    }
+}
+
+fn answer<T: Serialize>(view: &T) -> Answered<Answer> {
+    serde_json::to_value(view).map(Answer::Show).map_err(internal)
+}
+
+fn internal(error: impl ToString) -> Refusal {
+    Refusal { code: RefusalCode::Internal, message: error.to_string() }
+}
+
+/// The agent is about to end, and to be started again.
+fn ended(error: impl ToString) -> Refusal {
+    Refusal { code: RefusalCode::TryAgain, message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn p(s: &str) -> Prefix {
+        s.parse().expect("a prefix")
+    }
+    fn kernel(prefix: Option<&str>) -> RouteWhyView {
+        let prefix = prefix.map(p);
+        RouteWhyView { asked: p("10.1.2.3/32"), prefix, paths: vec![], route: None, verdict: "in the kernel".into() }
+    }
+    fn speaker(prefix: &str) -> Option<(Prefix, Why)> {
+        Some((p(prefix), Why { paths: vec![], advertised_to: vec![], verdict: "one path".into() }))
+    }
+
+    #[test]
+    fn both_loops_answer_for_the_longer_prefix() {
+        let verdict = |kernel, speaker| {
+            let why = together(kernel, speaker);
+            (why.prefix.map(|p| p.to_string()).unwrap_or_default(), why.verdict)
+        };
+        let said = |prefix: &str, verdict: &str| (prefix.to_string(), verdict.to_string());
+        assert_eq!(
+            verdict(kernel(Some("10.1.2.0/26")), speaker("10.1.2.0/26")),
+            said("10.1.2.0/26", "one path; in the kernel")
+        );
+        assert_eq!(verdict(kernel(Some("10.1.2.3/32")), speaker("10.1.2.0/26")), said("10.1.2.3/32", "in the kernel"));
+        assert_eq!(
+            verdict(kernel(Some("10.1.0.0/16")), speaker("10.1.2.0/26")),
+            said("10.1.2.0/26", "one path; no route to 10.1.2.0/26 in the kernel, packets follow 10.1.0.0/16")
+        );
+        assert_eq!(verdict(kernel(None), None), said("", "in the kernel"));
+    }
+}
