@@ -5,4 +5,5 @@ pub mod actual;
 pub mod diff;
 pub mod linux;
 pub mod ours;
+pub mod ruleset;
 pub mod want;

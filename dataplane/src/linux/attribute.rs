@@ -1,4 +1,4 @@
-//! Reading netlink bytes: messages in a datagram, attributes in a message. The only place that indexes them.
+//! Netlink's bytes: messages in a datagram, attributes in a message. The only place that indexes them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -93,6 +93,62 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.split(|&b| b == 0).next().unwrap_or_default()).into_owned()
 }
 
+/// Writes attributes one after the other, each aligned to 4 octets. Numbers are big-endian, as nftables has them.
+#[derive(Debug)]
+pub struct Writer<'a>(&'a mut Vec<u8>);
+
+impl<'a> Writer<'a> {
+    /// Appends to a message's body, whose length is a multiple of 4.
+    pub fn new(bytes: &'a mut Vec<u8>) -> Writer<'a> {
+        Writer(bytes)
+    }
+
+    /// A value as it is.
+    pub fn octets(&mut self, kind: u16, value: &[u8]) {
+        let start = self.begin(kind);
+        self.0.extend_from_slice(value);
+        self.end(start);
+    }
+
+    /// A big-endian number.
+    pub fn number(&mut self, kind: u16, value: u32) {
+        self.octets(kind, &value.to_be_bytes());
+    }
+
+    /// A text, with a 0 octet at its end.
+    pub fn text(&mut self, kind: u16, value: &str) {
+        let start = self.begin(kind);
+        self.0.extend_from_slice(value.as_bytes());
+        self.0.push(0);
+        self.end(start);
+    }
+
+    /// An attribute that holds others.
+    pub fn nested(&mut self, kind: u16, write: impl FnOnce(&mut Writer<'_>)) {
+        const NESTED: u16 = 1 << 15;
+        let start = self.begin(kind | NESTED);
+        write(&mut Writer(self.0));
+        self.end(start);
+    }
+
+    fn begin(&mut self, kind: u16) -> usize {
+        let start = self.0.len();
+        self.0.extend_from_slice(&[0; 2]);
+        self.0.extend_from_slice(&kind.to_ne_bytes());
+        start
+    }
+
+    /// Writes the length, without the padding that follows. What would not fit 16 bits is cut short, so that the kernel
+    /// refuses the message.
+    fn end(&mut self, start: usize) {
+        let length = u16::try_from(self.0.len() - start).unwrap_or(0);
+        if let Some(place) = self.0.get_mut(start..start + 2) {
+            place.copy_from_slice(&length.to_ne_bytes());
+        }
+        self.0.resize(self.0.len().next_multiple_of(4), 0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +162,18 @@ mod tests {
         assert_eq!(attributes(&bytes).count(), 1);
         assert_eq!(attributes(&[3, 0, 1, 0]).count(), 0, "a length below that of the header");
         assert_eq!(attributes(&[0, 0, 1, 0]).count(), 0, "a length of 0 does not loop");
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes);
+        writer.text(1, "margay");
+        writer.nested(2, |w| w.number(3, 7));
+        let read: Vec<_> = attributes(&bytes).collect();
+        assert_eq!(read.len(), 2);
+        assert_eq!(text(read[0].1), "margay");
+        assert_eq!(attributes(read[1].1).collect::<Vec<_>>(), [(3, &[0, 0, 0, 7][..])]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod links;
 pub mod monitor;
 pub mod netlink;
 pub mod netns;
+pub mod nft;
 pub mod pod;
 pub mod routes;
 pub mod socket;

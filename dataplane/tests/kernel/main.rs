@@ -4,4 +4,5 @@
 
 mod lab;
 mod monitor;
+mod nft;
 mod routes;
