@@ -60,6 +60,11 @@ impl Group {
         self.live.is_empty() && self.behind.is_empty()
     }
 
+    /// Everybody in it.
+    pub(crate) fn members(&self) -> impl Iterator<Item = Source> {
+        self.live.iter().chain(self.behind.iter().flat_map(|behind| &behind.members)).copied()
+    }
+
     pub(crate) fn contains(&self, member: Source) -> bool {
         self.live.contains(&member) || self.behind.iter().any(|behind| behind.members.contains(&member))
     }

@@ -18,6 +18,7 @@ mod unicast;
 pub use reason::Reason;
 
 pub(crate) use choice::{Choice, reason_against};
+pub(crate) use export::outgoing;
 pub(crate) use group::GroupKey;
 pub(crate) use outbox::Emit;
 pub(crate) use shared::{Counts, Flow, Hold, RouteAttrs, Shared, SourceInfo};

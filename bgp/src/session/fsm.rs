@@ -78,10 +78,6 @@ impl Fsm {
     pub(crate) fn link(&self) -> Option<&Link> {
         self.session.link()
     }
-    /// Connections and dials that it owns.
-    pub(crate) fn conns(&self) -> impl Iterator<Item = ConnId> {
-        [self.session.conn(), self.second.as_ref().and_then(Session::conn)].into_iter().flatten()
-    }
     pub(crate) fn deadline(&self) -> Option<Time> {
         [self.session.deadline(), self.second.as_ref().and_then(Session::deadline)].into_iter().flatten().min()
     }

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::api::show::SessionState;
-use model::{Asn, Family, RouterId, Time};
+use model::{Asn, RouterId, Time};
 
 pub(crate) use self::backoff::Jitter;
 pub(crate) use self::fsm::{Delivery, Fsm};
+pub(crate) use self::open::offered;
 pub(crate) use self::why::Why;
 use crate::config::{PeerConfig, PeerKey, Timers};
 use crate::speaker::ConnId;
@@ -258,12 +259,5 @@ impl Session {
 impl Beat {
     fn deadline(&self) -> Option<Time> {
         [self.hold, self.keepalive].into_iter().flatten().min()
-    }
-}
-
-impl Agreed {
-    /// Families in AFI order.
-    pub(crate) fn family_list(&self) -> Vec<Family> {
-        self.families.iter().collect()
     }
 }

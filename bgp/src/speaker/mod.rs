@@ -9,6 +9,7 @@ mod io;
 mod learn;
 mod peer;
 mod restart;
+mod routes;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

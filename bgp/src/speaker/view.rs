@@ -1,10 +1,13 @@
-//! What a speaker shows of itself, in the shapes that `margayctl` prints.
+//! What a speaker shows of its sessions, in the shapes that `margayctl` prints.
 
-use model::api::show::{BgpRoutes, PeerView, RoutePage, RouteView};
-use model::{Prefix, Time};
+use model::api::show::{PeerView, RouteView};
+use model::{Family, Time};
 
 use super::Speaker;
+use super::peer::Peer;
 use crate::config::PeerKey;
+use crate::rib::{Counts, Source};
+use crate::session::offered;
 
 /// One session, for listings and metrics.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,29 +51,62 @@ pub struct Why {
 impl Speaker {
     /// All peers in order of their keys.
     pub fn peers(&self) -> Vec<PeerStatus> {
-        Vec::new()
+        let known = |source: &Source| Some((*source, self.peer(*source)?));
+        self.by_key.values().filter_map(known).map(|(source, peer)| self.status(source, peer)).collect()
     }
 
-    /// One page of routes in order of prefix: whole prefixes, some [`PAGE`](model::api::show::PAGE) routes.
-    pub fn routes(&self, question: &BgpRoutes) -> RoutePage {
-        let _ = question;
-        RoutePage::default()
+    fn status(&self, source: Source, peer: &Peer) -> PeerStatus {
+        let established = peer.fsm.established();
+        let agreed = established.map(|established| &established.agreed);
+        let seconds = |time: std::time::Duration| u16::try_from(time.as_secs()).unwrap_or(u16::MAX);
+        let counts = self.shared.source(source).map_or([Counts::default(); 2], |info| info.counts);
+        let sum = |count: fn(&Counts) -> u64| counts.iter().map(count).sum();
+        let conn = established.and_then(|established| self.by_conn.get(&established.link.conn));
+        let families = agreed.map_or_else(|| offered(&self.local, peer.key, &peer.config), |agreed| agreed.families);
+        let view = PeerView {
+            peer_address: peer.key.address,
+            peer_port: peer.key.port,
+            peer_as: peer.config.remote_as,
+            local_as: self.local.local_as,
+            local_address: peer.fsm.link().map(|link| link.local.ip().to_canonical()),
+            name: peer.config.name.clone(),
+            kind: peer.config.kind,
+            state: peer.fsm.state(),
+            since: String::new(),
+            reason: peer.reason(),
+            families: families.iter().collect(),
+            received: sum(|counts| counts.received),
+            accepted: sum(|counts| counts.accepted),
+            advertised: self.advertised(source),
+            stale: sum(|counts| counts.stale),
+            router_id: agreed.map(|agreed| agreed.peer_id),
+            hold_time: agreed.map(|agreed| seconds(agreed.hold)),
+            keepalive_time: agreed.map(|agreed| seconds(agreed.keepalive)),
+            capabilities: agreed.map(|agreed| agreed.capabilities.clone()).unwrap_or_default(),
+            established_count: peer.established_count,
+            last_error: peer.last_error.clone(),
+        };
+        let outstanding = conn.map_or(0, |conn| conn.outstanding as u64);
+        let counters = Counters { outstanding, ..peer.counters };
+        PeerStatus { key: peer.key, since: peer.fsm.since(), view, counters }
     }
 
-    /// The paths of exactly this prefix; `None` if no peer has any and this node does not originate it.
-    pub fn why(&self, prefix: Prefix) -> Option<Why> {
-        let _ = prefix;
-        None
+    fn advertised(&self, source: Source) -> u64 {
+        let ipv4 = self.ipv4.group_of(source).map_or(0, |(_, group)| group.told_to(source));
+        let ipv6 = self.ipv6.group_of(source).map_or(0, |(_, group)| group.told_to(source));
+        ipv4 + ipv6
     }
 
-    /// The longest prefix with a best path that covers this one.
-    pub fn covering(&self, prefix: Prefix) -> Option<Prefix> {
-        let _ = prefix;
-        None
+    /// How many prefixes of a family have at least one path, own ones included.
+    pub fn prefixes(&self, family: Family) -> usize {
+        match family {
+            Family::Ipv4 => self.ipv4.table.len(),
+            Family::Ipv6 => self.ipv6.table.len(),
+        }
     }
 
-    /// Every best path now, as it was or will be told by [`Output::Route`](super::Output::Route).
-    pub fn best_routes(&self) -> usize {
-        0
+    /// How many distinct sets of attributes are kept.
+    pub fn attribute_sets(&self) -> usize {
+        self.shared.attrs.len()
     }
 }
