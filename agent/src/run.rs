@@ -178,10 +178,6 @@ impl Loop {
     fn believe(&mut self, changes: Batch) {
         let now = self.now();
         changes.routes.into_iter().for_each(|change| self.core.learn(Fact::Learned(change), now));
-        for change in changes.peers {
-            let state = change.state.map_or("removed".to_string(), |s| format!("{s:?}"));
-            tracing::info!(peer = %change.peer, state, reason = %change.reason, "session");
-        }
         if changes.in_sync {
             self.core.learn(Fact::InSync(Source::Speaker), now);
         }

@@ -101,7 +101,10 @@ fn learned(prefix: &str, next_hops: &[&str]) -> Fact {
     };
     Fact::Learned(RouteChange {
         prefix: prefix.parse().unwrap(),
-        best: Some(Best { next_hops: next_hops.iter().map(hop).collect(), reason: bgp::rib::Reason::OnlyPath }),
+        best: Some(Best {
+            next_hops: next_hops.iter().map(hop).collect::<Vec<_>>().into(),
+            reason: bgp::rib::Reason::OnlyPath,
+        }),
     })
 }
 

@@ -9,7 +9,7 @@ use model::{Family, Prefix};
 use super::bgp::{BgpPlan, bgp};
 use super::encap::tunnel;
 use super::nat::nat;
-use super::routes::{RoutePlan, prefixes, route};
+use super::routes::{RoutePlan, Router, prefixes};
 use crate::world::{Dirty, DirtyRoutes, World};
 
 /// Everything planned.
@@ -70,8 +70,12 @@ impl Desired {
             changed.forwarding = plan != self.forwarding;
             self.forwarding = plan;
         }
-        for prefix in self.touched(world, dirty) {
-            self.replan(world, prefix, &mut changed.places);
+        let touched = self.touched(world, dirty);
+        if !touched.is_empty() {
+            let mut router = Router::new(world);
+            for prefix in touched {
+                self.replan(prefix, router.route(&prefix), &mut changed.places);
+            }
         }
         changed
     }
@@ -91,8 +95,7 @@ impl Desired {
         }
     }
 
-    fn replan(&mut self, world: &World, prefix: Prefix, places: &mut BTreeSet<RouteKey>) {
-        let plan = route(world, &prefix);
+    fn replan(&mut self, prefix: Prefix, plan: Option<RoutePlan>, places: &mut BTreeSet<RouteKey>) {
         let wanted = plan.as_ref().and_then(|plan| plan.route.as_ref().ok()).cloned();
         let place = RouteKey { prefix, metric: model::kernel::ROUTE_METRIC };
         if self.table.get(&place) != wanted.as_ref() {

@@ -1,5 +1,6 @@
 //! Whether a route goes through the IPIP tunnel, and how the tunnel device should be.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -42,28 +43,40 @@ pub enum TunnelReason {
     CrossSubnet(IpAddr, Prefix),
 }
 
-/// Decides for one next hop of one prefix.
-pub fn encap(world: &World, prefix: &Prefix, next_hop: IpAddr) -> Encap {
-    let Some(pool) = pool_of(world, prefix) else { return Encap::Plain(PlainReason::NoPool) };
-    let name = || pool.meta.name.clone();
-    if pool.ipip_mode == EncapMode::Never {
-        return Encap::Plain(PlainReason::Never(name()));
+/// What the decision needs of the world, found once for many routes.
+#[derive(Debug)]
+pub struct Encaps<'a> {
+    pools: Vec<&'a IpPool>,
+    nodes: HashSet<IpAddr>,
+    subnet: Option<Prefix>,
+}
+
+impl<'a> Encaps<'a> {
+    /// As the objects stand now.
+    pub fn new(world: &'a World) -> Encaps<'a> {
+        let addresses = |node: &Node| node.ipv4().map(IpAddr::V4);
+        Encaps {
+            pools: world.objects.pools().collect(),
+            nodes: world.objects.nodes().filter_map(addresses).collect(),
+            subnet: world.objects.node(&world.node).and_then(|n| n.ipv4).map(|a| a.subnet),
+        }
     }
-    let is_node = |node: &Node| node.ipv4().map(IpAddr::V4) == Some(next_hop);
-    if !world.objects.nodes().any(is_node) {
-        return Encap::Plain(PlainReason::NotANode(next_hop));
-    }
-    if pool.ipip_mode == EncapMode::Always {
-        return Encap::Tunnel(TunnelReason::Always(name()));
-    }
-    let subnet = match world.objects.node(&world.node).and_then(|n| n.ipv4) {
-        Some(own) => own.subnet,
-        None => return Encap::Plain(PlainReason::NotANode(next_hop)),
-    };
-    if subnet.contains(next_hop) {
-        Encap::Plain(PlainReason::SameSubnet(next_hop, subnet))
-    } else {
-        Encap::Tunnel(TunnelReason::CrossSubnet(next_hop, subnet))
+
+    /// Decides for one next hop of one prefix.
+    pub fn decide(&self, prefix: &Prefix, next_hop: IpAddr) -> Encap {
+        let covering = self.pools.iter().filter(|p| p.cidr.covers(prefix));
+        let Some(pool) = covering.max_by_key(|p| p.cidr.length()) else { return Encap::Plain(PlainReason::NoPool) };
+        let name = || pool.meta.name.clone();
+        match (pool.ipip_mode, self.subnet) {
+            (EncapMode::Never, _) => Encap::Plain(PlainReason::Never(name())),
+            _ if !self.nodes.contains(&next_hop) => Encap::Plain(PlainReason::NotANode(next_hop)),
+            (EncapMode::Always, _) => Encap::Tunnel(TunnelReason::Always(name())),
+            (EncapMode::CrossSubnet, Some(subnet)) if !subnet.contains(next_hop) => {
+                Encap::Tunnel(TunnelReason::CrossSubnet(next_hop, subnet))
+            }
+            (EncapMode::CrossSubnet, Some(subnet)) => Encap::Plain(PlainReason::SameSubnet(next_hop, subnet)),
+            (EncapMode::CrossSubnet, None) => Encap::Plain(PlainReason::NotANode(next_hop)),
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! Routes that should be in the kernel, each with its reasons: pods, own blocks, and what was learned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
 use bgp::speaker::Best;
 use dataplane::want::{NextHop, NextHops, Route};
 use model::api::show::RouteSource;
+use model::object::Node;
 use model::{Prefix, kernel};
 
-use super::encap::{Encap, encap};
+use super::encap::{Encap, Encaps};
 use crate::world::World;
 
 /// One route: where it comes from, and what should be in the kernel for it.
@@ -57,9 +58,60 @@ pub fn prefixes(world: &World) -> BTreeSet<Prefix> {
     prefixes
 }
 
-/// The route of one prefix, if any source has one: a pod before a block before what was learned.
-pub fn route(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
-    of_pod(world, prefix).or_else(|| of_block(world, prefix)).or_else(|| of_learned(world, prefix))
+/// The planner of routes for one state of the world: what many routes share is looked up once.
+#[derive(Debug)]
+pub struct Router<'a> {
+    world: &'a World,
+    own: Option<&'a Node>,
+    encaps: Encaps<'a>,
+    tunnel: Option<u32>,
+    ways: HashMap<IpAddr, Vec<NextHop>>,
+}
+
+impl<'a> Router<'a> {
+    /// For the world as it is.
+    pub fn new(world: &'a World) -> Router<'a> {
+        Router {
+            world,
+            own: world.objects.node(&world.node),
+            encaps: Encaps::new(world),
+            tunnel: world.kernel.link(kernel::TUNNEL).map(|link| link.index),
+            ways: HashMap::new(),
+        }
+    }
+
+    /// The route of one prefix, if any source has one: a pod before a block before what was learned.
+    pub fn route(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
+        of_pod(self.world, prefix).or_else(|| of_block(self.own?, prefix)).or_else(|| self.of_learned(prefix))
+    }
+
+    fn of_learned(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
+        let best: &Best = self.world.learned.best(prefix)?;
+        let mut hops = BTreeSet::new();
+        let mut decisions = Vec::new();
+        let mut no_tunnel = false;
+        for next_hop in &best.next_hops {
+            let decision = self.encaps.decide(prefix, next_hop.address);
+            match (decision.is_tunnel(), self.tunnel) {
+                (true, Some(tunnel)) => {
+                    hops.insert(NextHop::via(next_hop.address, tunnel).onlink());
+                }
+                (true, None) => no_tunnel = true,
+                (false, _) => hops.extend(self.way(next_hop.address)),
+            }
+            decisions.push((next_hop.address, decision));
+        }
+        let route = match NextHops::new(hops) {
+            Ok(hops) => Ok(Route::unicast(*prefix, hops)),
+            Err(_) if no_tunnel => Err(Unusable::NoTunnel),
+            Err(_) => Err(Unusable::Unreachable(best.next_hops.iter().map(|h| h.address).collect())),
+        };
+        Some(RoutePlan { source: RouteSource::Bgp, route, encap: decisions })
+    }
+
+    fn way(&mut self, next_hop: IpAddr) -> &[NextHop] {
+        self.ways.entry(next_hop).or_insert_with(|| resolve(self.world, next_hop))
+    }
 }
 
 /// A pod of this node that is plumbed.
@@ -77,38 +129,10 @@ fn of_pod(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
 }
 
 /// A block of this node: what no pod has is dropped here, lest it go back to the router and round in circles.
-fn of_block(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
-    let node = world.objects.node(&world.node)?;
+fn of_block(node: &Node, prefix: &Prefix) -> Option<RoutePlan> {
     // The /32 of a block of one address would shadow its pod.
     let own = node.pod_cidrs.contains(prefix) && !prefix.is_host();
     own.then(|| RoutePlan { source: RouteSource::Block, route: Ok(Route::blackhole(*prefix)), encap: Vec::new() })
-}
-
-fn of_learned(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
-    let best: &Best = world.learned.best(prefix)?;
-    let mut hops = BTreeSet::new();
-    let mut decisions = Vec::new();
-    let mut no_tunnel = false;
-    for next_hop in &best.next_hops {
-        let decision = encap(world, prefix, next_hop.address);
-        if decision.is_tunnel() {
-            match world.kernel.link(kernel::TUNNEL) {
-                Some(tunnel) => {
-                    hops.insert(NextHop::via(next_hop.address, tunnel.index).onlink());
-                }
-                None => no_tunnel = true,
-            }
-        } else {
-            hops.extend(resolve(world, next_hop.address));
-        }
-        decisions.push((next_hop.address, decision));
-    }
-    let route = match NextHops::new(hops) {
-        Ok(hops) => Ok(Route::unicast(*prefix, hops)),
-        Err(_) if no_tunnel => Err(Unusable::NoTunnel),
-        Err(_) => Err(Unusable::Unreachable(best.next_hops.iter().map(|h| h.address).collect())),
-    };
-    Some(RoutePlan { source: RouteSource::Bgp, route, encap: decisions })
 }
 
 /// Where the kernel's table leads for a next hop: to itself if it is on a link, else to the routers of the way to it.

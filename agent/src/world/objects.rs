@@ -48,17 +48,17 @@ impl Objects {
 
     /// All nodes, in order of name.
     pub fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.objects().filter_map(|o| if let Object::Node(n) = o { Some(n) } else { None })
+        self.of(Kind::Node).filter_map(|o| if let Object::Node(n) = o { Some(n) } else { None })
     }
 
     /// All pools, in order of name.
     pub fn pools(&self) -> impl Iterator<Item = &IpPool> {
-        self.objects().filter_map(|o| if let Object::IpPool(p) = o { Some(p) } else { None })
+        self.of(Kind::IpPool).filter_map(|o| if let Object::IpPool(p) = o { Some(p) } else { None })
     }
 
     /// All BGPPeers, in order of name.
     pub fn bgp_peers(&self) -> impl Iterator<Item = &BgpPeer> {
-        self.objects().filter_map(|o| if let Object::BgpPeer(p) = o { Some(p) } else { None })
+        self.of(Kind::BgpPeer).filter_map(|o| if let Object::BgpPeer(p) = o { Some(p) } else { None })
     }
 
     /// A BGPConfiguration by name.
@@ -88,7 +88,7 @@ impl Objects {
     /// The value a reference names: in whatever namespace, as long as only one Secret has that name.
     pub fn password(&self, reference: &SecretKeyRef) -> Result<&Password, String> {
         let SecretKeyRef { name, key, .. } = reference;
-        let mut secrets = self.objects().filter_map(|o| match o {
+        let mut secrets = self.of(Kind::Secret).filter_map(|o| match o {
             Object::Secret(s) if s.meta.name == *name => Some(s),
             _ => None,
         });
@@ -104,8 +104,10 @@ impl Objects {
         self.all.get(&key).map(|fact| &fact.object)
     }
 
-    fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.all.values().map(|fact| &fact.object)
+    /// All of a kind: kinds lie together, as they come first in the key.
+    fn of(&self, kind: Kind) -> impl Iterator<Item = &Object> {
+        let first = ObjectKey { kind, namespace: None, name: String::new() };
+        self.all.range(first..).take_while(move |(key, _)| key.kind == kind).map(|(_, fact)| &fact.object)
     }
 }
 
