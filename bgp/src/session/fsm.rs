@@ -25,6 +25,8 @@ pub(crate) struct Fsm {
     session: Session,
     second: Option<Session>,
     why: Why,
+    /// The last error, as long as it explains why the peer hangs up without a word.
+    cause: Option<Why>,
     since: Time,
     /// Sessions that ended by an error, in a row.
     errors: u32,
@@ -55,7 +57,7 @@ impl Fsm {
     /// A session that does nothing until [`Fsm::start`].
     pub(crate) fn new(now: Time) -> Fsm {
         let session = Session::Idle(Idle { until: None });
-        Fsm { session, second: None, why: Why::NotYet, since: now, errors: 0, failed_dials: 0 }
+        Fsm { session, second: None, why: Why::NotYet, cause: None, since: now, errors: 0, failed_dials: 0 }
     }
 
     pub(crate) fn state(&self) -> SessionState {
@@ -165,6 +167,7 @@ impl Fsm {
     pub(crate) fn connect_failed(&mut self, env: &mut Env<'_>, conn: ConnId, reason: ConnectError) {
         match self.place(conn) {
             Some(Place::First) => {
+                self.cause = None;
                 let why = Why::Dial(reason, password(env));
                 self.await_retry(env, why);
             }
@@ -181,7 +184,10 @@ impl Fsm {
                 let state = self.session.state();
                 let retention = self.forget_first(env.now);
                 env.actions.extend(retention.map(Action::Down));
-                let why = Why::Closed(reason, state);
+                let why = match (state, &self.cause) {
+                    (SessionState::OpenSent, Some(cause)) => cause.clone(),
+                    _ => Why::Closed(reason, state),
+                };
                 match state {
                     SessionState::Established => self.try_again(env, Some(why)),
                     _ => self.await_retry(env, why),
@@ -334,6 +340,7 @@ impl Fsm {
         established.beat.hold = later(env.now, agreed.hold);
         self.enter(env.now, Session::Established(Box::new(established)), Why::NotYet);
         self.failed_dials = 0;
+        self.cause = None;
         if matches!(self.second, Some(Session::Connect(_))) {
             self.drop_second(env, None);
         }
@@ -442,6 +449,7 @@ impl Fsm {
     /// After an error: a rest that grows from one to the next, unless there is a second connection.
     fn rest(&mut self, env: &mut Env<'_>, why: Why) {
         self.errors = self.errors.saturating_add(1);
+        self.cause = Some(why.clone());
         if self.promote(env.now, &why) {
             return;
         }
