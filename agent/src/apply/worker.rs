@@ -8,7 +8,7 @@ use dataplane::linux::links;
 use dataplane::linux::netlink::Netlink;
 use dataplane::linux::netlink::NetlinkError;
 use dataplane::linux::routes::{self, Failure, Whose};
-use dataplane::linux::sysctl;
+use dataplane::linux::{nft, sysctl};
 use dataplane::ours::Ours;
 use dataplane::want::{Nat, Tunnel};
 use model::Family;
@@ -82,14 +82,14 @@ impl Worker {
 }
 
 fn run(jobs: &mpsc::Receiver<Job>, done: &impl Fn(Done)) {
-    let mut netlink = None;
+    let (mut netlink, mut rules) = (None, None);
     while let Ok(job) = jobs.recv() {
-        done(perform(&mut netlink, job));
+        done(perform(&mut netlink, &mut rules, job));
     }
 }
 
 /// Does one job; a socket that failed is made anew with the next.
-fn perform(netlink: &mut Option<Netlink>, job: Job) -> Done {
+fn perform(netlink: &mut Option<Netlink>, rules: &mut Option<Netlink>, job: Job) -> Done {
     if netlink.is_none() {
         match Netlink::route() {
             Ok(open) => *netlink = Some(open),
@@ -104,7 +104,7 @@ fn perform(netlink: &mut Option<Netlink>, job: Job) -> Done {
         }
         Job::ReadRoutes => Done::Read(routes::read(socket, Whose::All).map_err(|e| e.to_string())),
         Job::Tunnel(tunnel) => Done::Tunnel(set_tunnel(&tunnel)),
-        Job::Nat(nat) => Done::Nat(set_nat(&nat)),
+        Job::Nat(nat) => Done::Nat(set_nat(rules, &nat).map_err(|e| e.to_string())),
         Job::Forward(families) => Done::Forward(forward(&families)),
         Job::RemoveLinks(names) => Done::Links(remove_links(socket, &names).map_err(|e| e.to_string())),
     };
@@ -158,6 +158,14 @@ fn set_tunnel(_: &Tunnel) -> Result<(), String> {
     Err("not yet".into())
 }
 
-fn set_nat(_: &Nat) -> Result<bool, String> {
-    Err("not yet".into())
+/// Whether anything had to be changed.
+fn set_nat(netlink: &mut Option<Netlink>, nat: &Nat) -> Result<bool, NetlinkError> {
+    let mut socket = match netlink.take() {
+        Some(socket) => socket,
+        None => Netlink::netfilter()?,
+    };
+    let outcome = nft::settle(&mut socket, nat)?;
+    // Kept only if it worked: after a failure a new one is surer.
+    *netlink = Some(socket);
+    Ok(outcome != nft::Outcome::Same)
 }
