@@ -100,6 +100,9 @@ pub struct Address {
     pub length: u8,
     /// `rtnl` scope: 0 global, 253 link, 254 host.
     pub scope: u8,
+    /// `IFA_PROTO`: who made it; 0 where nobody says (or before Linux 5.18).
+    #[serde(default)]
+    pub protocol: u8,
 }
 
 impl Address {

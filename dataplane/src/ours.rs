@@ -3,7 +3,7 @@
 use model::kernel;
 use serde::Serialize;
 
-use crate::actual::{ActualRoute, Link};
+use crate::actual::{ActualRoute, Address, Link};
 
 /// Something in the kernel that carries our mark.
 ///
@@ -42,6 +42,13 @@ pub trait Marked {
 
 impl Marked for ActualRoute {
     /// The route's protocol number.
+    fn is_ours(&self) -> bool {
+        self.protocol == kernel::ROUTE_PROTOCOL
+    }
+}
+
+impl Marked for Address {
+    /// The address's protocol number, which is the routes'.
     fn is_ours(&self) -> bool {
         self.protocol == kernel::ROUTE_PROTOCOL
     }

@@ -75,11 +75,13 @@ pub fn link(message: &Message<'_>) -> Option<Link> {
 pub fn interface_address(message: &Message<'_>) -> Option<Address> {
     const ADDRESS: u16 = 1;
     const LOCAL: u16 = 2;
-    let (mut remote, mut local) = (None, None);
+    const PROTOCOL: u16 = 11;
+    let (mut remote, mut local, mut protocol) = (None, None, 0);
     for (kind, value) in attributes(message.payload.get(8..)?) {
         match kind {
             ADDRESS => remote = address(value),
             LOCAL => local = address(value),
+            PROTOCOL => protocol = u8_at(value, 0)?,
             _ => {}
         }
     }
@@ -89,6 +91,7 @@ pub fn interface_address(message: &Message<'_>) -> Option<Address> {
         address: local.or(remote)?,
         length: u8_at(message.payload, 1)?,
         scope: u8_at(message.payload, 3)?,
+        protocol,
     })
 }
 

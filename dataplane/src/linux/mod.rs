@@ -13,3 +13,4 @@ pub mod pod;
 pub mod routes;
 pub mod socket;
 pub mod sysctl;
+pub mod tunnel;
