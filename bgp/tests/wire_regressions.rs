@@ -101,7 +101,7 @@ fn gobgp_3590_as_0_in_the_path_withdraws_the_route() {
 }
 
 #[test]
-fn cve_2023_46565_gobgp_a_truncated_attribute_header_withdraws_the_route() {
+fn gobgp_a_truncated_attribute_header_withdraws_the_route() {
     assert_eq!(with("c0"), WITHDRAWN);
     assert_eq!(with("d0080000c0"), WITHDRAWN);
 }

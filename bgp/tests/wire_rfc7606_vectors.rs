@@ -1,9 +1,12 @@
 //! Whole messages with the outcome that RFC 7606 demands, decoded as the session would: from the stream, frame by frame.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that meets one has failed
 
-use bgp::wire::{Context, Framer, Message, Notification, PeerKind, Update, Verdict};
-use model::{Asn, Prefix};
+mod wire_support;
+
+use bgp::wire::{Context, Message, PeerKind, Update, Verdict};
+use model::Prefix;
 use serde::Deserialize;
+use wire_support::{asn, decode, octets};
 
 #[derive(Deserialize)]
 struct Vectors {
@@ -18,17 +21,6 @@ struct Vector {
     spec: String,
     prefix: Option<Prefix>,
     hex: String,
-}
-
-fn octets(hex: &str) -> Vec<u8> {
-    (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
-}
-
-fn decode(octets: &[u8], context: &Context) -> Result<Message, Notification> {
-    let mut framer = Framer::new();
-    framer.push(octets);
-    let frame = framer.next_frame()?.expect("a vector is one whole message");
-    Message::decode(frame, context)
 }
 
 fn reaches(update: &Update, prefix: &Prefix) -> bool {
@@ -59,7 +51,7 @@ fn outcome(vector: &Vector, context: &Context) -> Result<&'static str, String> {
 }
 
 fn check(vectors: &[Vector], kind: PeerKind, peer_as: u32) {
-    let context = Context::new(kind, Asn::new(peer_as).unwrap());
+    let context = Context::new(kind, asn(peer_as));
     let wrong: Vec<String> = vectors
         .iter()
         .filter_map(|v| {

@@ -1,5 +1,5 @@
 //! Messages put together by hand, octet by octet, and what the codec makes of them. Shared by the codec's tests.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used)] // each test program uses a part of it
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)] // each test program uses a part of it
 
 use bgp::wire::{Context, Framer, Message, Notification, PeerKind, Update, Verdict};
 use model::Asn;
@@ -126,4 +126,31 @@ pub fn told(update: &Update) -> String {
         Some(Verdict::Reset) => "reset, but it was not".to_string(),
     });
     words.join(" ")
+}
+
+/// The mandatory attributes, one more, one prefix.
+pub fn with(context: &Context, extra: &[u8]) -> String {
+    fate(&update(&[], &[mandatory(), extra.to_vec()].concat(), &PREFIX), context)
+}
+
+/// The mandatory attributes with the one of this code replaced.
+pub fn instead(context: &Context, code: u8, replacement: &[u8]) -> String {
+    let all = [(1, origin()), (2, path()), (3, next_hop())];
+    let attributes: Vec<u8> =
+        all.into_iter().flat_map(|(c, a)| if c == code { replacement.to_vec() } else { a }).collect();
+    fate(&update(&[], &attributes, &PREFIX), context)
+}
+
+pub const KEPT: &str = "+10.1.2.0/24 ok";
+pub const DISCARDED: &str = "+10.1.2.0/24 discard";
+pub const WITHDRAWN: &str = "-10.1.2.0/24 withdraw";
+
+/// An attribute of a number of octets, all 1.
+pub fn ones(flags: u8, code: u8, length: usize) -> Vec<u8> {
+    attr(flags, code, &vec![1; length])
+}
+
+pub fn both(check: impl Fn(&Context)) {
+    check(&external());
+    check(&internal());
 }
