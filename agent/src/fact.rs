@@ -1,6 +1,6 @@
 //! Facts: the one closed list of what can happen to an agent, each a line of JSON when recorded.
 
-use bgp::speaker::RouteChange;
+use bgp::speaker::{PeerChange, RouteChange};
 use dataplane::actual::KernelEvent;
 use ipam::Record;
 use model::Time;
@@ -21,6 +21,8 @@ pub enum Fact {
     Kernel(KernelEvent),
     /// The best paths of a prefix changed.
     Learned(RouteChange),
+    /// A session changed its state.
+    Session(PeerChange),
     /// A lease began, was plumbed, or ended: written down already.
     Lease(Record),
     /// A source has told all that it had when it was asked first.

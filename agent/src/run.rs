@@ -146,7 +146,7 @@ impl Loop {
     ) {
         let mut batch = Vec::new();
         loop {
-            let deadline = self.core.deadline().map(|at| self.instant(at));
+            let deadline = self.core.deadline(self.now()).map(|at| self.instant(at));
             // Pods first: a kubelet waits for the answer.
             tokio::select! {
                 biased;
@@ -178,6 +178,7 @@ impl Loop {
     fn believe(&mut self, changes: Batch) {
         let now = self.now();
         changes.routes.into_iter().for_each(|change| self.core.learn(Fact::Learned(change), now));
+        changes.peers.into_iter().for_each(|change| self.core.learn(Fact::Session(change), now));
         if changes.in_sync {
             self.core.learn(Fact::InSync(Source::Speaker), now);
         }

@@ -70,14 +70,14 @@ impl Reconciler {
         if self.forwarding.begin(now) {
             self.worker.give(Job::Forward(self.desired.forwarding.clone()));
         }
-        self.push_routes();
+        self.push_routes(now);
         if !self.links.is_empty() && !self.links_busy {
             self.links_busy = true;
             self.worker.give(Job::RemoveLinks(std::mem::take(&mut self.links)));
         }
     }
 
-    fn push_routes(&mut self) {
+    fn push_routes(&mut self, now: Time) {
         if self.routes_busy || self.places.is_empty() {
             return;
         }
@@ -85,7 +85,7 @@ impl Reconciler {
         let found = diff::routes(&self.desired.table, &self.world.kernel.actual.routes, Keys::Only(&places));
         let benched = |step: &Step| matches!(step, Step::Delete(_));
         let mut steps = found.steps;
-        if !self.may_delete() {
+        if !self.may_delete(now) {
             // Remembered, so that they are compared again once every source is in sync.
             self.places.extend(steps.iter().filter(|s| benched(s)).map(Step::key));
             steps.retain(|step| !benched(step));

@@ -7,6 +7,7 @@ mod show;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bgp::config::Start;
 use dataplane::want::RouteKey;
@@ -21,6 +22,9 @@ use crate::plan::desired::Desired;
 use crate::world::{Dirty, World};
 pub use journal::Recorder;
 use kernel::Slot;
+
+/// How long after a restart a predecessor's routes may stay for the sake of peers that are not up yet.
+const SWEEP_DEFERRAL: Duration = Duration::from_secs(10);
 
 /// What the loop tells whoever watches: readiness and counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,9 +156,14 @@ impl Reconciler {
     }
 
     /// When [`Reconciler::settle`] is due even if nothing happens.
-    pub fn deadline(&self) -> Option<Time> {
+    pub fn deadline(&self, now: Time) -> Option<Time> {
         let routes = if self.routes_busy { None } else { self.bench.deadline() };
-        [routes, self.tunnel.again, self.nat.again, self.forwarding.again, self.leases_due].into_iter().flatten().min()
+        let sweep = Time::START + SWEEP_DEFERRAL;
+        let sweep = (!self.places.is_empty() && !self.routes_busy && now < sweep).then_some(sweep);
+        [routes, sweep, self.tunnel.again, self.nat.again, self.forwarding.again, self.leases_due]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Answers a question or a pod's request.
@@ -201,9 +210,13 @@ impl Reconciler {
         [Source::Objects, Source::Kernel, Source::Leases].iter().all(|s| self.world.is_in_sync(*s))
     }
 
-    /// Nothing is deleted before every source has told all it has.
-    fn may_delete(&self) -> bool {
-        self.may_write() && self.world.is_in_sync(Source::Speaker)
+    /// Nothing is deleted before every source has told all it has. After a restart that means peers too, for a while:
+    /// one that does not answer may be restarting itself, and its routes still carry traffic.
+    fn may_delete(&self, now: Time) -> bool {
+        let peers = self.desired.bgp.iter().flat_map(|plan| &plan.config).flat_map(|config| config.peers.keys());
+        let complete = || peers.into_iter().all(|peer| self.world.learned.is_up(peer));
+        let waits = self.start == Start::Restarted && now < Time::START + SWEEP_DEFERRAL && !complete();
+        self.may_write() && self.world.is_in_sync(Source::Speaker) && !waits
     }
 
     /// Why an ADD can't be served.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use bgp::speaker::{Best, RouteChange};
+use bgp::PeerKey;
+use bgp::speaker::{Best, PeerChange, RouteChange};
 use model::Prefix;
+use model::api::show::SessionState;
 
 use super::Dirty;
 
@@ -11,6 +13,7 @@ use super::Dirty;
 #[derive(Debug, Default)]
 pub struct Learned {
     routes: BTreeMap<Prefix, Best>,
+    sessions: BTreeMap<PeerKey, SessionState>,
 }
 
 impl Learned {
@@ -25,6 +28,20 @@ impl Learned {
             }
         }
         Dirty::routes([change.prefix])
+    }
+
+    /// Takes a session's state in. Nothing is planned by it: its routes say what follows.
+    pub fn learn_session(&mut self, change: PeerChange) -> Dirty {
+        match change.state {
+            Some(state) => self.sessions.insert(change.peer, state),
+            None => self.sessions.remove(&change.peer),
+        };
+        Dirty::nothing()
+    }
+
+    /// Whether a session is up.
+    pub fn is_up(&self, peer: &PeerKey) -> bool {
+        self.sessions.get(peer) == Some(&SessionState::Established)
     }
 
     /// The best next hops of a prefix.

@@ -121,6 +121,7 @@ impl World {
             }
             Fact::Kernel(event) => self.kernel.learn(event),
             Fact::Learned(change) => self.learned.learn(change),
+            Fact::Session(change) => self.learned.learn_session(change),
             Fact::Lease(record) => self.learn_lease(record),
             Fact::InSync(source) => {
                 self.synced.insert(source);
