@@ -1,7 +1,7 @@
 //! The running agent: threads, channels, and the loop that feeds the reconciler.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dataplane::linux::monitor::Monitor;
@@ -9,7 +9,7 @@ use model::api::{Reply, Request};
 use model::{NodeName, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::apply::{Done, Worker};
+use crate::apply::{Done, Worker, names};
 use crate::fact::{Fact, Source};
 pub use crate::reconcile::Status;
 use crate::reconcile::{Birth, Reconciler, Recorder};
@@ -71,6 +71,9 @@ impl Handle {
 ///
 /// The receiver hears when the loop has ended: the agent should end too.
 pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle, oneshot::Receiver<()>)> {
+    if let Err(error) = names::name_route_protocol(Path::new(names::RT_PROTOS_D)) {
+        tracing::debug!(%error, "ip route will print our routes' protocol as a number");
+    }
     let (facts, inbox) = mpsc::channel(FACTS);
     let objects = facts.clone();
     watchers::objects::watch(options.objects.clone(), move |fact| objects.blocking_send(fact).is_ok())

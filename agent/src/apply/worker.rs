@@ -8,6 +8,7 @@ use dataplane::linux::links;
 use dataplane::linux::netlink::Netlink;
 use dataplane::linux::netlink::NetlinkError;
 use dataplane::linux::routes::{self, Failure, Whose};
+use dataplane::linux::tunnel::{self, Change};
 use dataplane::linux::{nft, sysctl};
 use dataplane::ours::Ours;
 use dataplane::want::{Nat, Tunnel};
@@ -20,8 +21,8 @@ pub enum Job {
     Routes(Vec<Step>),
     /// Read all routes again: the picture is out of date.
     ReadRoutes,
-    /// Make the tunnel device so; without one leave it alone.
-    Tunnel(Tunnel),
+    /// Make the tunnel device so; without a wish take our addresses off it.
+    Tunnel(Option<Tunnel>),
     /// Make the table of packet rules so.
     Nat(Nat),
     /// Have the kernel forward packets of these families.
@@ -42,8 +43,8 @@ pub enum Done {
     },
     /// All routes of table `main`.
     Read(Result<Vec<ActualRoute>, String>),
-    /// Of the tunnel device.
-    Tunnel(Result<(), String>),
+    /// Of the tunnel device: what had to be changed.
+    Tunnel(Result<Vec<Change>, String>),
     /// Of the packet rules: whether anything had to be changed.
     Nat(Result<bool, String>),
     /// Of forwarding.
@@ -103,7 +104,13 @@ fn perform(netlink: &mut Option<Netlink>, rules: &mut Option<Netlink>, job: Job)
             Done::Routes { steps, outcome }
         }
         Job::ReadRoutes => Done::Read(routes::read(socket, Whose::All).map_err(|e| e.to_string())),
-        Job::Tunnel(tunnel) => Done::Tunnel(set_tunnel(&tunnel)),
+        Job::Tunnel(wish) => {
+            let outcome = match wish {
+                Some(wish) => tunnel::settle(socket, &wish),
+                None => tunnel::retire(socket),
+            };
+            Done::Tunnel(outcome.map_err(|e| e.to_string()))
+        }
         Job::Nat(nat) => Done::Nat(set_nat(rules, &nat).map_err(|e| e.to_string())),
         Job::Forward(families) => Done::Forward(forward(&families)),
         Job::RemoveLinks(names) => Done::Links(remove_links(socket, &names).map_err(|e| e.to_string())),
@@ -152,10 +159,6 @@ fn forward(families: &[Family]) -> Result<(), String> {
         sysctl::set(name, "1").map_err(|e| e.to_string())?;
     }
     Ok(())
-}
-
-fn set_tunnel(_: &Tunnel) -> Result<(), String> {
-    Err("not yet".into())
 }
 
 /// Whether anything had to be changed.

@@ -1,7 +1,7 @@
 //! Loop 1: facts in, plans out, hands told. Owns the world; never touches a BGP socket.
 
 mod journal;
-mod kernel;
+mod laying;
 mod pods;
 mod show;
 
@@ -13,7 +13,7 @@ use bgp::config::Start;
 use dataplane::want::RouteKey;
 use ipam::Ledger;
 use model::api::{Refusal, RefusalCode, Reply, Request};
-use model::{NodeName, Time};
+use model::{NodeName, Time, kernel};
 
 use crate::apply::{Bench, Worker};
 use crate::fact::{Fact, Source};
@@ -21,7 +21,7 @@ use crate::plan::bgp::BgpPlan;
 use crate::plan::desired::Desired;
 use crate::world::{Dirty, World};
 pub use journal::Recorder;
-use kernel::Slot;
+use laying::Slot;
 
 /// How long after a restart a predecessor's routes may stay for the sake of peers that are not up yet.
 const SWEEP_DEFERRAL: Duration = Duration::from_secs(10);
@@ -146,7 +146,8 @@ impl Reconciler {
             self.bgp_changed |= changed.bgp;
             self.places.extend(changed.places);
             // Also where the plan is as before: the kernel may have changed under it.
-            self.tunnel.wanted |= dirty.tunnel && self.desired.tunnel.is_some();
+            let tunnel = self.desired.tunnel.is_some() || self.world.kernel.link(kernel::TUNNEL).is_some();
+            self.tunnel.wanted |= dirty.tunnel && tunnel;
             self.nat.wanted |= dirty.nat;
             self.forwarding.wanted |= changed.forwarding;
         }
@@ -252,7 +253,7 @@ impl Reconciler {
             Fact::Kernel(dataplane::actual::KernelEvent::Snapshot(snapshot)) => {
                 self.resyncs += 1;
                 self.leases_due = Some(now);
-                let ours = |r: &&dataplane::actual::ActualRoute| r.protocol == model::kernel::ROUTE_PROTOCOL;
+                let ours = |r: &&dataplane::actual::ActualRoute| r.protocol == kernel::ROUTE_PROTOCOL;
                 let forwards =
                     snapshot.routes.iter().filter(ours).any(|r| r.next_hops().iter().any(|h| h.gateway.is_some()));
                 if self.resyncs == 1 && forwards {

@@ -59,10 +59,8 @@ impl Slot {
 impl Reconciler {
     /// Gives jobs for all that is other than wanted.
     pub(super) fn push(&mut self, now: Time) {
-        if let Some(tunnel) = self.desired.tunnel
-            && self.tunnel.begin(now)
-        {
-            self.worker.give(Job::Tunnel(tunnel));
+        if self.tunnel.begin(now) {
+            self.worker.give(Job::Tunnel(self.desired.tunnel));
         }
         if self.nat.begin(now) {
             self.worker.give(Job::Nat(self.desired.nat.clone()));
@@ -118,7 +116,10 @@ impl Reconciler {
                 tracing::warn!(%problem, "the routes can't be read");
                 self.worker.give(Job::ReadRoutes);
             }
-            Done::Tunnel(outcome) => self.tunnel.end(outcome, "tunnel device", now),
+            Done::Tunnel(outcome) => {
+                outcome.iter().flatten().for_each(|change| tracing::info!(%change, "tunnel device"));
+                self.tunnel.end(outcome.map(|_| ()), "tunnel device", now);
+            }
             Done::Nat(outcome) => {
                 if outcome == Ok(true) {
                     tracing::info!(nat = %self.desired.nat, "packet rules made");
