@@ -1,0 +1,261 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::Prefix;
+use model::api::show::{BgpTable, ObjectKind};
+
+use crate::output::Format;
+
+/// Shows and explains what the margay agent of this node knows.
+#[derive(Debug, Parser)]
+#[command(name = "margayctl", version, about, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// The agent's unix socket.
+    #[arg(long, global = true, env = "MARGAY_SOCKET", default_value = model::api::DEFAULT_SOCKET)]
+    pub socket: PathBuf,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// The node as a whole.
+    #[command(subcommand)]
+    Node(NodeCommand),
+    /// What the BGP speaker does: peers, and routes in its tables.
+    #[command(subcommand)]
+    Bgp(BgpCommand),
+    /// The routes that the kernel should have.
+    #[command(subcommand)]
+    Route(RouteCommand),
+    /// Addresses: who has which, how many are left.
+    #[command(subcommand)]
+    Ipam(IpamCommand),
+    /// Pods that this node plumbed.
+    #[command(subcommand)]
+    Pod(PodCommand),
+    /// Objects as they are in force.
+    Get(GetArguments),
+    /// Validate a directory of object files, without an agent. Exit status 1 if anything is wrong.
+    Check {
+        /// The directory, or one file.
+        directory: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Collect everything for a bug report into one tar.gz. No secrets are in it.
+    Diags {
+        /// Where to; by default margay-diags-NODE-DATE.tar.gz in the current directory.
+        file: Option<PathBuf>,
+    },
+    /// The versions of margayctl and of the agent.
+    Version,
+    /// Print a completion script for a shell.
+    Completion {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a directory.
+    Man {
+        /// Made if it is not there.
+        directory: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Is the node well, are its peers up, and why not?
+    Status {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BgpCommand {
+    /// Sessions with peers: state, since when, why.
+    #[command(visible_alias = "peer")]
+    Peers {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Routes in one of the speaker's tables.
+    #[command(visible_alias = "route")]
+    Routes {
+        /// Which table.
+        #[arg(default_value = "best")]
+        table: Table,
+        /// Only routes from this peer; with `advertised`, to it.
+        #[arg(long)]
+        peer: Option<IpAddr>,
+        /// Only this prefix and those inside it.
+        #[arg(long)]
+        prefix: Option<Prefix>,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RouteCommand {
+    /// All routes of ours, whether the kernel has them, and why not.
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Why packets go the way they go: which path won, which next hop, tunnel or not, installed or not.
+    Why {
+        /// A prefix or an address.
+        prefix: Target,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IpamCommand {
+    /// How many addresses are used and free, or who has one.
+    Show {
+        /// This node's blocks too.
+        #[arg(long)]
+        show_blocks: bool,
+        /// Who has this address?
+        #[arg(long)]
+        ip: Option<IpAddr>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Hold leases against links and pools. Exit status 1 if something does not fit.
+    Check {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PodCommand {
+    /// All pods on this node.
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct GetArguments {
+    /// Which kind.
+    pub kind: Kind,
+    /// Only this one.
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Output {
+    /// How to print.
+    #[arg(short = 'o', long = "output", value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+/// The speaker's tables.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Table {
+    /// What peers sent, before any filter.
+    Received,
+    /// What of it was let in, and our own routes.
+    Accepted,
+    /// The best path of each prefix, and those of equal cost.
+    Best,
+    /// What is sent to peers.
+    Advertised,
+}
+
+impl From<Table> for BgpTable {
+    fn from(table: Table) -> BgpTable {
+        match table {
+            Table::Received => BgpTable::Received,
+            Table::Accepted => BgpTable::Accepted,
+            Table::Best => BgpTable::Best,
+            Table::Advertised => BgpTable::Advertised,
+        }
+    }
+}
+
+/// Kinds of objects, with calicoctl's short names.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "lowercase")]
+pub enum Kind {
+    /// Peers.
+    #[value(aliases = ["bgppeers", "bgpp", "bgpps", "bp", "bps", "BGPPeer"])]
+    BgpPeer,
+    /// Settings of BGP.
+    #[value(aliases = ["bgpconfiguration", "bgpconfigurations", "bgpconfigs", "bgpc", "BGPConfiguration"])]
+    BgpConfig,
+    /// Pools of addresses.
+    #[value(aliases = ["ippools", "ipp", "ipps", "pool", "pools", "IPPool"])]
+    IpPool,
+    /// Nodes.
+    #[value(aliases = ["nodes", "no", "nos", "Node"])]
+    Node,
+}
+
+impl From<Kind> for ObjectKind {
+    fn from(kind: Kind) -> ObjectKind {
+        match kind {
+            Kind::BgpPeer => ObjectKind::BGPPeer,
+            Kind::BgpConfig => ObjectKind::BGPConfiguration,
+            Kind::IpPool => ObjectKind::IPPool,
+            Kind::Node => ObjectKind::Node,
+        }
+    }
+}
+
+/// A prefix, or an address as a prefix of full length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target(pub Prefix);
+
+impl FromStr for Target {
+    type Err = model::prefix::PrefixError;
+    fn from_str(text: &str) -> Result<Target, model::prefix::PrefixError> {
+        match text.parse::<IpAddr>() {
+            Ok(address) => Ok(Target(Prefix::host(address))),
+            Err(_) => text.parse().map(Target),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn calicoctls_short_names_of_kinds_are_understood() {
+        for (given, kind) in [("bgpp", ObjectKind::BGPPeer), ("pools", ObjectKind::IPPool), ("no", ObjectKind::Node)] {
+            let arguments = Arguments::try_parse_from(["margayctl", "get", given, "-o", "wide"]);
+            match arguments.map(|a| a.command) {
+                Ok(Command::Get(get)) => assert_eq!(ObjectKind::from(get.kind), kind),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn route_why_takes_an_address_or_a_prefix() {
+        let target = |text: &str| text.parse::<Target>().map(|t| t.0.to_string());
+        assert_eq!(target("10.1.2.3"), Ok("10.1.2.3/32".into()));
+        assert_eq!(target("2001:db8::/64"), Ok("2001:db8::/64".into()));
+        assert!(target("10.1.2.3/24").is_err_and(|e| e.to_string().contains("did you mean 10.1.2.0/24")));
+    }
+}

@@ -1,0 +1,48 @@
+//! `node status`, in calicoctl's shape.
+
+use model::Family;
+use model::api::show::{NodeStatusView, PeerView, SessionState};
+
+use super::{peer, when};
+use crate::output::{framed, joined};
+
+/// The node and its peers.
+pub fn status(status: &NodeStatusView) -> String {
+    let mut text = format!("margay-agent {} is running on node {}", status.version, status.node);
+    if let (Some(asn), Some(id)) = (status.asn, status.router_id) {
+        text += &format!(" (AS {asn}, router id {id}, addresses {})", joined(&status.addresses));
+    }
+    text += &format!(" since {}.\n", when(&status.since));
+    text += if status.ready { "It is ready for pods.\n" } else { "It is not ready for pods.\n" };
+    if !status.problems.is_empty() {
+        text += "\nProblems\n";
+    }
+    for problem in &status.problems {
+        text += &format!("  * {problem}\n");
+    }
+    for (family, name) in [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")] {
+        text += &format!("\n{name} BGP status\n");
+        let peers: Vec<&PeerView> = status.peers.iter().filter(|p| Family::of(p.peer_address) == family).collect();
+        text += &match peers.as_slice() {
+            [] => format!("No {name} peers found.\n"),
+            peers => framed(
+                &["PEER ADDRESS", "PEER TYPE", "STATE", "SINCE", "INFO"],
+                &peers.iter().map(|p| row(p)).collect::<Vec<_>>(),
+            ),
+        };
+    }
+    text
+}
+
+fn row(view: &PeerView) -> Vec<String> {
+    let state = match view.state {
+        SessionState::Established => "up",
+        SessionState::Idle => "down",
+        _ => "start",
+    };
+    let info = match view.state {
+        SessionState::Established => view.state.name().to_string(),
+        state => format!("{}: {}", state.name(), view.reason),
+    };
+    vec![peer::address(view), view.kind.words().to_string(), state.to_string(), when(&view.since), info]
+}

@@ -1,0 +1,47 @@
+//! `bgp peers`.
+
+use std::net::SocketAddr;
+
+use model::api::show::PeerView;
+
+use super::when;
+use crate::output::{Detail, column, columns, joined, optional, wide};
+
+/// The list.
+pub fn list(peers: &[PeerView], detail: Detail) -> String {
+    if peers.is_empty() {
+        return "No peers.\n".to_string();
+    }
+    columns(
+        peers,
+        detail,
+        &[
+            column("PEER", address),
+            column("AS", |p: &PeerView| p.peer_as.to_string()),
+            wide("LOCAL-AS", |p: &PeerView| p.local_as.to_string()),
+            wide("LOCAL", |p: &PeerView| optional(&p.local_address)),
+            wide("ROUTER-ID", |p: &PeerView| optional(&p.router_id)),
+            column("NAME", |p: &PeerView| p.name.clone()),
+            column("STATE", |p: &PeerView| p.state.name().to_string()),
+            column("SINCE", |p: &PeerView| when(&p.since)),
+            column("RECEIVED", |p: &PeerView| p.received.to_string()),
+            column("ACCEPTED", |p: &PeerView| p.accepted.to_string()),
+            column("ADVERTISED", |p: &PeerView| p.advertised.to_string()),
+            wide("STALE", |p: &PeerView| p.stale.to_string()),
+            wide("FAMILIES", |p: &PeerView| joined(&p.families)),
+            wide("HOLD", |p: &PeerView| optional(&p.hold_time)),
+            wide("UPS", |p: &PeerView| p.established_count.to_string()),
+            wide("CAPABILITIES", |p: &PeerView| joined(&p.capabilities)),
+            wide("LAST-ERROR", |p: &PeerView| optional(&p.last_error)),
+            column("REASON", |p: &PeerView| p.reason.clone()),
+        ],
+    )
+}
+
+/// The address alone on port 179.
+pub fn address(peer: &PeerView) -> String {
+    match peer.peer_port {
+        179 => peer.peer_address.to_string(),
+        port => SocketAddr::new(peer.peer_address, port).to_string(),
+    }
+}
