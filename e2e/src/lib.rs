@@ -8,6 +8,7 @@ pub mod bench;
 pub mod cni;
 pub mod ctl;
 pub mod guest;
+pub mod handmade;
 pub mod ip;
 pub mod lab;
 pub mod monitor;

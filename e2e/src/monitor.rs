@@ -30,7 +30,7 @@ impl Monitor {
         let pid = child.id().to_string();
         let monitor = Self { child, output };
         wait::until(Duration::from_secs(5), "ip monitor", || {
-            let sockets = netns.run(|| Ok(fs::read_to_string("/proc/net/netlink")?))?;
+            let sockets = netns.run(|| Ok(fs::read_to_string("/proc/thread-self/net/netlink")?))?;
             let hears = sockets.lines().any(|line| {
                 let fields: Vec<&str> = line.split_whitespace().collect();
                 fields.get(2) == Some(&pid.as_str())

@@ -20,8 +20,9 @@ use rustix::mount::{MountFlags, mount};
 use rustix::system::{RebootCommand, reboot};
 
 /// A guest is slow: a system call costs a hundred times what it does outside.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 const PINGS: u32 = 5;
+const PREFIX: &str = "guest";
 
 fn main() -> Result<()> {
     ensure!(std::process::id() == 1, "margay-guest is the init of a guest; on a machine it has nothing to do");
@@ -29,7 +30,10 @@ fn main() -> Result<()> {
     let outcome = prepare().and_then(|()| play(&scenario));
     let said = match outcome {
         Ok(()) => "ok".to_owned(),
-        Err(wrong) => format!("{wrong:#}"),
+        Err(wrong) => {
+            look_around();
+            format!("{wrong:#}")
+        }
     };
     fs::write(verdict, said)?;
     rustix::fs::sync();
@@ -61,6 +65,19 @@ fn prepare() -> Result<()> {
     Ok(())
 }
 
+/// After a failure: what the nodes look like goes to the console, as the guest's own files end with it.
+fn look_around() {
+    for node in 1..=2 {
+        let netns = Plan::new(PREFIX, Shape::Mesh).node_netns(node);
+        for view in [&["route"][..], &["addr"], &["-s", "link", "show", "tunl0"]] {
+            let shown = netns.stdout("ip", view).unwrap_or_else(|wrong| format!("{wrong:#}"));
+            say(&format!("{}: ip {}\n{shown}", netns.name(), view.join(" ")));
+        }
+        let log = fs::read_to_string(format!("/run/margay/{PREFIX}/n{node}/agent.log")).unwrap_or_default();
+        say(&log);
+    }
+}
+
 /// What a scenario expects of the routes between the two nodes.
 struct Scenario {
     ipip: &'static str,
@@ -76,7 +93,7 @@ fn play(name: &str) -> Result<()> {
         "crosssubnet-other" => Scenario { ipip: "CrossSubnet", shape: Shape::Tor, tunnelled: true },
         _ => bail!("no scenario is called {name}"),
     };
-    let lab = Lab::new(Plan::new("guest", scenario.shape), Programs::find()?, say)?;
+    let lab = Lab::new(Plan::new(PREFIX, scenario.shape), Programs::find()?, say)?;
     lab.build_machines()?;
     for number in 1..=lab.plan.nodes {
         let node = lab.node(number);
@@ -165,7 +182,7 @@ impl Counter {
 
 /// The guest alone: machines, links and the tunnel device are there.
 fn machines() -> Result<()> {
-    let lab = Lab::new(Plan::new("guest", Shape::Tor), Programs::find()?, say)?;
+    let lab = Lab::new(Plan::new(PREFIX, Shape::Tor), Programs::find()?, say)?;
     lab.build_machines()?;
     let node = lab.plan.node_netns(1);
     reach::ping(&node, lab.plan.node_ip(2, Family::V4), 1, PATIENCE)?;
