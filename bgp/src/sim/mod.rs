@@ -189,12 +189,11 @@ impl Net {
     pub fn reset(&mut self, a: NodeId, b: NodeId) {
         for link in 0..self.links.len() {
             let Some(l) = self.links.get(link) else { continue };
-            let ends = (l.node(End::Dialler), l.node(End::Acceptor));
-            if ends == (Some(a), Some(b)) || ends == (Some(b), Some(a)) {
-                for end in [End::Dialler, End::Acceptor] {
-                    self.close_end(link, end.other(), true);
-                    self.lose(link, end, CloseReason::Reset);
-                }
+            let ends = l.open(End::Dialler).zip(l.open(End::Acceptor));
+            let between = ends.map(|((dialler, _), (acceptor, _))| (dialler.min(acceptor), dialler.max(acceptor)));
+            if between == Some((a.min(b), a.max(b))) {
+                self.lose(link, End::Dialler, CloseReason::Reset);
+                self.lose(link, End::Acceptor, CloseReason::Reset);
             }
         }
     }
