@@ -130,7 +130,8 @@ impl Monitor {
     fn read_events(&mut self, each: &mut impl FnMut(KernelEvent)) -> Result<(), NetlinkError> {
         for _ in 0..TURN {
             match self.events.receive_now() {
-                Ok(datagram) => {
+                Ok(length) => {
+                    let datagram = self.events.datagram(length);
                     let told: Vec<Told> = messages(datagram).filter_map(|message| Told::read(&message)).collect();
                     told.into_iter().for_each(|told| self.tell(told, each));
                 }
@@ -184,8 +185,8 @@ impl Monitor {
         let Some(nft) = &mut self.nft else { return Ok(()) };
         for _ in 0..TURN {
             match nft.receive_now() {
-                Ok(datagram) => {
-                    for message in messages(datagram) {
+                Ok(length) => {
+                    for message in messages(nft.datagram(length)) {
                         read_nft_message(&message, &mut self.nft_change, each);
                     }
                 }

@@ -395,11 +395,18 @@ impl Netlink {
     }
 
     fn receive(&mut self) -> Result<&[u8], NetlinkError> {
-        self.socket.receive().map_err(|error| match error.raw_os_error() {
-            Some(libc::ENOBUFS) => NetlinkError::Overrun,
-            Some(libc::EAGAIN) => NetlinkError::Timeout,
-            _ => NetlinkError::Socket { doing: "receive", error },
-        })
+        match self.socket.receive() {
+            Ok(length) => Ok(self.socket.datagram(length)),
+            Err(error) => Err(match error.raw_os_error() {
+                Some(libc::ENOBUFS) => {
+                    // Until everything is read the kernel drops answers without another word.
+                    while self.socket.receive_now().is_ok() {}
+                    NetlinkError::Overrun
+                }
+                Some(libc::EAGAIN) => NetlinkError::Timeout,
+                _ => NetlinkError::Socket { doing: "receive", error },
+            }),
+        }
     }
 }
 
@@ -444,6 +451,25 @@ mod tests {
         netlink.sequence = u32::MAX - 3;
         assert_eq!(netlink.reserve(10), 1);
         assert_eq!(netlink.reserve(1), 12);
+    }
+
+    #[test]
+    fn lost_answers_are_an_error_and_the_next_request_is_answered_as_if_nothing_had_been() {
+        // 512 refusals do not fit the smallest buffer that a socket can have.
+        let mut netlink = Netlink::route().unwrap();
+        netlink.socket.receive_buffer(1);
+        let mut batch = Batch::new();
+        for _ in 0..512 {
+            batch.push(rtm::NEWADDR, 0, &netlink_packet_route::address::AddressMessage::default());
+        }
+        let outcome = netlink.run(&mut batch);
+        assert!(matches!(outcome, Err(NetlinkError::Overrun)), "{outcome:?}");
+        netlink.socket.receive_buffer(1 << 16);
+        let mut get = netlink_packet_route::link::LinkMessage::default();
+        get.header.index = 1;
+        let replies = netlink.request(rtm::GETLINK, 0, &get).unwrap();
+        assert_eq!(replies.answers.len(), 1);
+        assert_eq!(replies.refused, []);
     }
 
     #[test]

@@ -100,6 +100,12 @@ impl RawSocket {
         self.set_option(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &value)
     }
 
+    /// Leaves room for so many octets, or as little as the kernel allows.
+    #[cfg(test)]
+    pub(super) fn receive_buffer(&self, bytes: i32) {
+        self.set_option(libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes).unwrap();
+    }
+
     /// Joins a multicast group by its number (RTNLGRP_…, NFNLGRP_…).
     pub fn join(&self, group: u32) -> io::Result<()> {
         self.set_option(libc::SOL_NETLINK, libc::NETLINK_ADD_MEMBERSHIP, &group)
@@ -124,17 +130,22 @@ impl RawSocket {
         }
     }
 
-    /// The next datagram from the kernel. `WouldBlock` when the time is up; ENOBUFS when the kernel had to drop some.
-    pub fn receive(&mut self) -> io::Result<&[u8]> {
+    /// What was received last, by the length that receiving it told.
+    pub fn datagram(&self, length: usize) -> &[u8] {
+        self.buffer.get(..length).unwrap_or_default()
+    }
+
+    /// Waits for the next datagram from the kernel and tells its length. `WouldBlock` when the time is up; ENOBUFS when the kernel had to drop some.
+    pub fn receive(&mut self) -> io::Result<usize> {
         self.receive_with(0)
     }
 
     /// Like [`RawSocket::receive`], without waiting.
-    pub fn receive_now(&mut self) -> io::Result<&[u8]> {
+    pub fn receive_now(&mut self) -> io::Result<usize> {
         self.receive_with(libc::MSG_DONTWAIT)
     }
 
-    fn receive_with(&mut self, flags: libc::c_int) -> io::Result<&[u8]> {
+    fn receive_with(&mut self, flags: libc::c_int) -> io::Result<usize> {
         loop {
             // SAFETY: sockaddr_nl is plain numbers, for which all zero bits are a value.
             #[allow(unsafe_code)]
@@ -164,7 +175,7 @@ impl RawSocket {
             }
             // Any process may send to a netlink socket's port; only port 0 is the kernel.
             if from.nl_pid == 0 {
-                return Ok(self.buffer.get(..received).unwrap_or_default());
+                return Ok(received);
             }
         }
     }

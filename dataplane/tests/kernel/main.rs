@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod lab;
+mod links;
 mod monitor;
 mod nft;
 mod routes;
