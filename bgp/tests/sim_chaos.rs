@@ -1,4 +1,5 @@
 //! Random networks with random misfortunes, held against a slow and obvious solver.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod sim_support;
 

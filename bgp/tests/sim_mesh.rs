@@ -1,4 +1,5 @@
 //! Networks of speakers: meshes that come up, lose nodes and heal.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod sim_support;
 

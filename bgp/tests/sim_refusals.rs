@@ -1,4 +1,5 @@
 //! Sessions that cannot be, and what the operator reads about them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod sim_support;
 

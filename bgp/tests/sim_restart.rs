@@ -1,4 +1,5 @@
 //! Graceful restart in both roles (RFC 4724), as kernels see it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod sim_support;
 

@@ -1,4 +1,5 @@
 //! What nodes tell each other and believe: reflection, policy, multipath, slow readers.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod sim_support;
 
@@ -30,6 +31,12 @@ fn client(node: usize) -> SpeakerConfig {
     let mut config = config(node, 64512);
     peer_with(&mut config, 0, 64512);
     config
+}
+
+fn add_clients(net: &mut Net, clients: usize) {
+    for node in 1..=clients {
+        net.add(vec![address(node)], client(node));
+    }
 }
 
 /// Node 0, a reflector of the others.
@@ -133,7 +140,7 @@ fn without_reflection_internal_routes_are_told_to_nobody() {
     let mut hub = config(0, 64512);
     (1..=2).for_each(|node| peer_with(&mut hub, node, 64512));
     net.add(vec![address(0)], hub);
-    (1..=2).for_each(|node| drop(net.add(vec![address(node)], client(node))));
+    add_clients(&mut net, 2);
     net.run(seconds(10));
     assert_eq!(hops(&net, 1, block(2)), Vec::<String>::new());
     assert_eq!(hops(&net, 1, block(0)), [address(0).to_string()]);
@@ -294,7 +301,7 @@ fn a_node_that_becomes_a_reflector_resets_no_session() {
     let mut hub = reflector(2);
     hub.cluster_id = None;
     net.add(vec![address(0)], hub);
-    (1..=2).for_each(|node| drop(net.add(vec![address(node)], client(node))));
+    add_clients(&mut net, 2);
     net.run(seconds(5));
     assert_eq!(hops(&net, 1, block(2)), Vec::<String>::new());
     net.configure(0, |config| config.cluster_id = Some(ClusterId(1)));
@@ -313,7 +320,7 @@ fn next_hop_self_on_a_reflector_leads_traffic_through_it() {
     let mut hub = reflector(2);
     hub.peers.values_mut().for_each(|peer| peer.next_hop = NextHopMode::SelfAddress);
     net.add(vec![address(0)], hub);
-    (1..=2).for_each(|node| drop(net.add(vec![address(node)], client(node))));
+    add_clients(&mut net, 2);
     net.run(seconds(5));
     assert_eq!(hops(&net, 1, block(2)), [address(0).to_string()]);
 }
@@ -370,7 +377,7 @@ fn a_slow_reader_hears_in_the_end_exactly_what_is_true() {
     let mut hub = reflector(3);
     hub.timers.outstanding = 500;
     net.add(vec![address(0)], hub);
-    (1..=3).for_each(|node| drop(net.add(vec![address(node)], client(node))));
+    add_clients(&mut net, 3);
     net.run(seconds(5));
     net.stop_reading(3);
     let new = |n: u32| Prefix::new(std::net::Ipv4Addr::from_bits(0xac10_0000 + (n << 8)).into(), 24).unwrap();

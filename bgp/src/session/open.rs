@@ -28,6 +28,14 @@ fn seconds(time: Duration, most: u16) -> u16 {
     u16::try_from(time.as_secs()).unwrap_or(u16::MAX).min(most)
 }
 
+/// The hold time to offer: one or two seconds are not allowed (RFC 4271 §4.2).
+fn hold_seconds(peer: &PeerConfig) -> u16 {
+    match seconds(peer.hold_time, u16::MAX) {
+        1 | 2 => 3,
+        other => other,
+    }
+}
+
 /// Our OPEN.
 pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
     let families = offered(local, key, peer);
@@ -42,12 +50,7 @@ pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
         families: families.iter().map(|f| GracefulFamily { family: f.into(), forwarding_kept }).collect(),
     }));
     capabilities.push(Capability::FourOctetAs(Some(local.local_as)));
-    Open {
-        asn: local.local_as,
-        hold_seconds: seconds(peer.hold_time, u16::MAX),
-        router_id: local.router_id,
-        capabilities,
-    }
+    Open { asn: local.local_as, hold_seconds: hold_seconds(peer), router_id: local.router_id, capabilities }
 }
 
 /// What both sides agree on, or the NOTIFICATION that ends it and the reason for people.
@@ -83,7 +86,7 @@ pub(crate) fn judge(
             Why::NoCommonFamily { ours: offered, theirs: announced },
         ));
     }
-    let hold = Duration::from_secs(u64::from(theirs.hold_seconds.min(seconds(peer.hold_time, u16::MAX))));
+    let hold = Duration::from_secs(u64::from(theirs.hold_seconds.min(hold_seconds(peer))));
     let third = hold / 3;
     let as_width = if theirs.has_four_octet_as() { AsWidth::Four } else { AsWidth::Two };
     let refresh = theirs.capabilities.contains(&Capability::RouteRefresh);

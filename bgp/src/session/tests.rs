@@ -151,7 +151,8 @@ fn rfc4271_8_2_2_a_message_leads_from_each_state_to_the_state_that_the_table_say
     let update: Make = |_| Message::Update(Update::default());
     let refresh: Make = |_| Message::RouteRefresh(RouteRefresh::request(model::Family::Ipv4));
     let notification: Make = |_| Message::Notification(Notification::new(cease::ADMINISTRATIVE_RESET));
-    let table: [(&str, Make, [(SessionState, &[(u8, u8)]); 3]); 5] = [
+    type Outcome = (SessionState, &'static [(u8, u8)]);
+    let table: [(&str, Make, [Outcome; 3]); 5] = [
         //                in OpenSent                in OpenConfirm                      in Established
         ("OPEN", open, [(OpenConfirm, &[]), (Idle, &[fsm::IN_OPEN_CONFIRM]), (Idle, &[fsm::IN_ESTABLISHED])]),
         ("KEEPALIVE", keepalive, [(Idle, &[fsm::IN_OPEN_SENT]), (Established, &[]), (Established, &[])]),
@@ -284,7 +285,8 @@ fn the_smaller_hold_time_and_the_shorter_keepalive_count() {
 
 #[test]
 fn rfc4271_6_2_an_open_that_is_not_acceptable_is_answered_by_its_subcode() {
-    let mut table: Vec<(fn(&mut Bench) -> Open, (u8, u8))> = Vec::new();
+    type Make = fn(&mut Bench) -> Open;
+    let mut table: Vec<(Make, (u8, u8))> = Vec::new();
     table.push((|b| Open { asn: asn(65099), ..b.theirs() }, notification::open::BAD_PEER_AS));
     table.push((
         |b| {

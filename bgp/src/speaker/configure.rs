@@ -11,7 +11,7 @@ use super::{Output, PeerChange, Speaker};
 use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig};
 use crate::filter::Guard;
 use crate::rib::{Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs, Shared, Source, SourceInfo, Unicast};
-use crate::session::{Established, Forwarding, Local, Restarting, Why};
+use crate::session::{Established, Forwarding, Local, Restarting, Why, offered};
 use crate::wire::attr::Origin;
 use crate::wire::notification::cease;
 use crate::wire::{Attributes, Community, LargeCommunity, NextHop, Nlri, Notification, Transmit, encode};
@@ -56,7 +56,7 @@ fn effect(old: &PeerConfig, new: &PeerConfig) -> Effect {
         ttl_security,
         max_restart_time: _,
         max_prefixes: _,
-        families,
+        families: _, // counts by what can be offered
         reflection,
         import,
         export,
@@ -66,7 +66,6 @@ fn effect(old: &PeerConfig, new: &PeerConfig) -> Effect {
         (*local_address != old.local_address, "the source address"),
         (*password != old.password, "the password"),
         (*ttl_security != old.ttl_security, "TTL security"),
-        (*families != old.families, "the set of address families"),
     ];
     if let Some((_, what)) = resets.into_iter().find(|(changed, _)| *changed) {
         return Effect::Reset(what);
@@ -83,14 +82,13 @@ impl Speaker {
             Some("the router id of this node")
         } else if new.local_as != old.local_as {
             Some("the AS of this node")
-        } else if new.local_ipv6.is_some() != old.local_ipv6.is_some() {
-            Some("the set of address families")
         } else {
             None
         };
         self.remove_peers(now, &new);
         let Local { restarting, forwarding, .. } = self.local;
-        self.local = Local { restarting, forwarding, ..local(&new, false) };
+        let now_local = Local { restarting, forwarding, ..local(&new, false) };
+        let old_local = std::mem::replace(&mut self.local, now_local);
         self.shared.adopt(&new);
 
         let policy = old.originate.keys().ne(new.originate.keys()) || old.pools != new.pools;
@@ -104,7 +102,7 @@ impl Speaker {
             match self.by_key.get(key).copied() {
                 None => self.add_peer(now, *key, peer.clone()),
                 Some(source) => {
-                    let effect = self.change_peer(now, source, peer.clone(), identity);
+                    let effect = self.change_peer(now, source, peer.clone(), identity, &old_local);
                     soft |= effect >= Effect::Soft;
                 }
             }
@@ -168,10 +166,19 @@ impl Speaker {
         self.with_peer(now, source, |fsm, env| fsm.start(env));
     }
 
-    fn change_peer(&mut self, now: Time, source: Source, config: PeerConfig, identity: Option<&'static str>) -> Effect {
-        let Some(peer) = self.peer_mut(source) else { return Effect::Hot };
+    fn change_peer(
+        &mut self,
+        now: Time,
+        source: Source,
+        config: PeerConfig,
+        identity: Option<&'static str>,
+        old_local: &Local,
+    ) -> Effect {
+        let Some(peer) = self.peers.get_mut(usize::from(source)).and_then(Option::as_mut) else { return Effect::Hot };
+        let before = offered(old_local, peer.key, &peer.config);
         let effect = match identity {
             Some(what) => Effect::Reset(what),
+            None if offered(&self.local, peer.key, &config) != before => Effect::Reset("the set of address families"),
             None => effect(&peer.config, &config),
         };
         let dialling = peer.config.dial != config.dial;

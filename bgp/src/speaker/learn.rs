@@ -39,6 +39,8 @@ impl Speaker {
     fn learn(&mut self, now: Time, source: Source, update: Update) {
         if let Some(peer) = self.peer_mut(source) {
             peer.counters.updates_in += 1;
+            peer.counters.faults_in += update.errors.len() as u64;
+            peer.last_fault = update.errors.last().copied().or(peer.last_fault);
         }
         let shared = &mut self.shared;
         for nlri in &update.withdrawn {

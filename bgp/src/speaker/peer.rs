@@ -9,7 +9,7 @@ use super::ConnId;
 use super::view::Counters;
 use crate::config::{PeerConfig, PeerKey};
 use crate::session::Fsm;
-use crate::wire::FamilySet;
+use crate::wire::{AttrError, FamilySet};
 
 /// A configured peer.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(super) struct Peer {
     pub established_count: u64,
     /// Why the session ended that was up last.
     pub last_error: Option<String>,
+    pub last_fault: Option<AttrError>,
     /// Its routes from the session before are kept until then, and are forgotten at the latest.
     pub stale_until: Option<Time>,
     /// Families whose End-of-RIB is still to come.
@@ -43,6 +44,7 @@ impl Peer {
             counters: Counters::default(),
             established_count: 0,
             last_error: None,
+            last_fault: None,
             stale_until: None,
             incomplete: FamilySet::NONE,
             armed: None,

@@ -120,7 +120,7 @@ impl Speaker {
     pub(super) fn end_deferral_if_due(&mut self, now: Time) {
         let Deferral::Waiting { until } = self.deferral else { return };
         let mut peers = self.peers.iter().flatten();
-        if now < until && peers.any(|peer| is_awaited(peer)) {
+        if now < until && peers.any(is_awaited) {
             return;
         }
         self.deferral = Deferral::Settling;

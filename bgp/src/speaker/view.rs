@@ -20,6 +20,8 @@ pub struct PeerStatus {
     pub view: PeerView,
     /// Counted since the peer was configured.
     pub counters: Counters,
+    /// The last faulty attribute and what came of it.
+    pub last_fault: Option<String>,
 }
 
 /// What went over a peer's sessions since the peer was configured.
@@ -33,6 +35,8 @@ pub struct Counters {
     pub updates_in: u64,
     /// UPDATEs among [`Counters::messages_out`].
     pub updates_out: u64,
+    /// Faulty attributes that were repaired or whose routes were withdrawn (RFC 7606).
+    pub faults_in: u64,
     /// Octets that now wait to be written.
     pub outstanding: u64,
 }
@@ -88,7 +92,8 @@ impl Speaker {
         };
         let outstanding = conn.map_or(0, |conn| conn.outstanding as u64);
         let counters = Counters { outstanding, ..peer.counters };
-        PeerStatus { key: peer.key, since: peer.fsm.since(), view, counters }
+        let last_fault = peer.last_fault.map(|fault| fault.to_string());
+        PeerStatus { key: peer.key, since: peer.fsm.since(), view, counters, last_fault }
     }
 
     fn advertised(&self, source: Source) -> u64 {

@@ -1,5 +1,5 @@
 //! Nodes by number for the simulations: node `n` is 10.0.0.`n+1` and originates 10.244.`n`.0/24.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
