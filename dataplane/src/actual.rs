@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use model::Prefix;
 use serde::{Deserialize, Serialize};
 
-use crate::want::{Names, NextHops, Route, RouteKey, RouteKind, write_hops};
+use crate::want::{Names, NextHop, NextHops, Route, RouteKey, RouteKind, write_hops};
 
 /// What the kernel said. Serialisable, as these are recorded and replayed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +146,7 @@ impl ActualRoute {
     }
 
     /// Its next hops, if it has any.
-    pub fn next_hops(&self) -> &[crate::want::NextHop] {
+    pub fn next_hops(&self) -> &[NextHop] {
         match &self.kind {
             ActualKind::Unicast(hops) => hops.as_slice(),
             _ => &[],
@@ -307,14 +307,15 @@ impl RouteTable {
     pub fn remove(&mut self, route: &ActualRoute) {
         let key = route.key();
         let Some(slot) = self.slots.get_mut(&key) else { return };
+        let of_same_maker = |known: &ActualRoute| known.protocol == route.protocol && within(route, known);
         if let Some(position) = slot.iter().position(|known| known == route) {
             slot.remove(position);
-        } else if let Some(known) =
-            slot.iter_mut().find(|known| known.protocol == route.protocol && within(route, known))
-        {
+        } else if let Some(position) = slot.iter().position(of_same_maker) {
+            let mut known = slot.remove(position);
             let rest = known.next_hops().iter().filter(|hop| !has_hop(route, hop)).copied();
             if let Ok(hops) = NextHops::new(rest) {
                 known.kind = ActualKind::Unicast(hops);
+                slot.push(known);
             }
         } else {
             // Not the route we knew: what is left is found by the next dump, or by a refused step.
@@ -350,9 +351,11 @@ fn within(part: &ActualRoute, whole: &ActualRoute) -> bool {
     !part.next_hops().is_empty() && part.next_hops().iter().all(|hop| has_hop(whole, hop))
 }
 
-/// Whether a route has a next hop, whatever its weight: a weight of one alone is not told.
-fn has_hop(route: &ActualRoute, hop: &crate::want::NextHop) -> bool {
-    route.next_hops().iter().any(|known| known.gateway == hop.gateway && known.device == hop.device)
+/// Whether a route has a next hop, whatever its weight: a weight of one alone is not told. A device that was left to the
+/// kernel is any.
+fn has_hop(route: &ActualRoute, hop: &NextHop) -> bool {
+    let same_device = |known: &NextHop| known.device.is_none() || hop.device.is_none() || known.device == hop.device;
+    route.next_hops().iter().any(|known| known.gateway == hop.gateway && same_device(known))
 }
 
 /// The picture of the kernel that follows from its events.
@@ -435,5 +438,95 @@ impl Actual {
     /// The link of a name.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.links.values().find(|link| link.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hop(last: u8, device: u32) -> NextHop {
+        NextHop::via([192, 0, 2, last].into(), device)
+    }
+
+    fn route(protocol: u8, hops: &[NextHop]) -> ActualRoute {
+        let kind = match NextHops::new(hops.iter().copied()) {
+            Ok(hops) => ActualKind::Unicast(hops),
+            Err(_) => ActualKind::Blackhole,
+        };
+        ActualRoute { prefix: "10.1.0.0/26".parse().unwrap(), metric: 1024, protocol, kind }
+    }
+
+    fn shown(table: &RouteTable) -> Vec<String> {
+        table.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_route_that_grew_by_a_next_hop_is_one_route_and_shrinks_again() {
+        let mut table = RouteTable::new([route(109, &[hop(1, 2)])]);
+        table.insert(route(109, &[hop(1, 2), hop(2, 3)]));
+        assert_eq!(shown(&table).len(), 1);
+        table.remove(&route(109, &[hop(1, 2)]));
+        assert_eq!(shown(&table), ["10.1.0.0/26 via 192.0.2.2 dev if3 proto margay metric 1024"]);
+        table.remove(&route(109, &[hop(2, 3)]));
+        assert_eq!(shown(&table), [""; 0]);
+    }
+
+    #[test]
+    fn a_route_made_without_a_device_is_the_one_that_the_kernel_tells_with_one() {
+        let open = NextHop::via_any([192, 0, 2, 1].into());
+        let mut table = RouteTable::new([route(109, &[open])]);
+        table.insert(route(109, &[hop(1, 2)]));
+        assert_eq!(shown(&table), ["10.1.0.0/26 via 192.0.2.1 dev if2 proto margay metric 1024"]);
+        table.insert(route(109, &[open]));
+        table.remove(&route(109, &[hop(1, 2)]));
+        assert_eq!(shown(&table), [""; 0]);
+    }
+
+    #[test]
+    fn routes_of_two_makers_in_one_place_stay_apart_until_one_replaces_both() {
+        let mut table = RouteTable::new([route(109, &[hop(1, 2)]), route(4, &[hop(1, 2)])]);
+        table.remove(&route(4, &[hop(1, 2)]));
+        assert_eq!(shown(&table), ["10.1.0.0/26 via 192.0.2.1 dev if2 proto margay metric 1024"]);
+        table.insert(route(4, &[hop(1, 2)]));
+        table.replace(route(12, &[]));
+        assert_eq!(shown(&table), ["blackhole 10.1.0.0/26 proto bird metric 1024"]);
+    }
+
+    #[test]
+    fn a_link_that_goes_down_takes_the_routes_that_have_no_other_way() {
+        let other = ActualRoute { prefix: "10.2.0.0/26".parse().unwrap(), ..route(109, &[hop(1, 2), hop(2, 3)]) };
+        let mut actual = Actual { routes: RouteTable::new([route(109, &[hop(1, 2)]), other]), ..Actual::default() };
+        let link = Link {
+            index: 2,
+            name: "up0".into(),
+            up: false,
+            carrier: false,
+            mtu: 1500,
+            group: 0,
+            kind: None,
+            mac: None,
+            alias: None,
+        };
+        let touched = actual.learn(KernelEvent::Link(link.clone()));
+        assert_eq!(touched.routes, [route(109, &[]).key()]);
+        assert_eq!(shown(&actual.routes).len(), 1);
+        assert!(touched.links && !actual.learn(KernelEvent::Link(link)).links, "told twice, it changes nothing");
+    }
+
+    #[test]
+    fn events_survive_being_recorded() {
+        let events = [
+            KernelEvent::Route(route(109, &[hop(1, 2), hop(2, 3)])),
+            KernelEvent::RouteGone(route(4, &[])),
+            KernelEvent::LinkGone { index: 2, name: "up0".into() },
+            KernelEvent::NftTable(NftChange::Gone),
+            KernelEvent::Overrun,
+            KernelEvent::Snapshot(Snapshot::default()),
+        ];
+        for event in events {
+            let line = serde_json::to_string(&event).unwrap();
+            assert_eq!(serde_json::from_str::<KernelEvent>(&line).unwrap(), event, "{line}");
+        }
     }
 }
