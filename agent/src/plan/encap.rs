@@ -131,18 +131,38 @@ impl Encap {
 impl fmt::Display for Encap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Encap::Plain(PlainReason::NoPool) => f.write_str("no tunnel: no IPPool covers it"),
-            Encap::Plain(PlainReason::Never(pool)) => write!(f, "no tunnel: IPPool {pool} has ipipMode Never"),
-            Encap::Plain(PlainReason::SameSubnet(hop, subnet)) => {
-                write!(f, "no tunnel: next hop {hop} is on this node's subnet {subnet}")
-            }
-            Encap::Plain(PlainReason::NotANode(hop)) => {
-                write!(f, "no tunnel: next hop {hop} is not a node, so no tunnel ends there")
-            }
-            Encap::Tunnel(TunnelReason::Always(pool)) => write!(f, "tunnel: IPPool {pool} has ipipMode Always"),
-            Encap::Tunnel(TunnelReason::CrossSubnet(hop, subnet)) => {
-                write!(f, "tunnel: next hop {hop} is not on this node's subnet {subnet}")
-            }
+            Encap::Plain(reason) => write!(f, "no tunnel: {reason}"),
+            Encap::Tunnel(reason) => write!(f, "tunnel: {reason}"),
+        }
+    }
+}
+
+impl Encap {
+    /// The reason alone.
+    pub fn reason(&self) -> String {
+        match self {
+            Encap::Plain(reason) => reason.to_string(),
+            Encap::Tunnel(reason) => reason.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for PlainReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlainReason::NoPool => f.write_str("no IPPool covers it"),
+            PlainReason::Never(pool) => write!(f, "IPPool {pool} has ipipMode Never"),
+            PlainReason::SameSubnet(hop, subnet) => write!(f, "next hop {hop} is on this node's subnet {subnet}"),
+            PlainReason::NotANode(hop) => write!(f, "next hop {hop} is not a node, so no tunnel ends there"),
+        }
+    }
+}
+
+impl fmt::Display for TunnelReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TunnelReason::Always(pool) => write!(f, "IPPool {pool} has ipipMode Always"),
+            TunnelReason::CrossSubnet(hop, subnet) => write!(f, "next hop {hop} is not on this node's subnet {subnet}"),
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dataplane::actual::{ActualKind, ActualRoute, KernelEvent};
+use dataplane::actual::KernelEvent;
 use dataplane::diff::{self, Keys, Step};
-use dataplane::want::{Route, RouteKey, RouteKind};
+use dataplane::want::RouteKey;
 use model::Time;
 
 use super::Reconciler;
@@ -100,6 +100,11 @@ impl Reconciler {
         }
         if !steps.is_empty() {
             self.routes_busy = true;
+            // Written into the picture before it is done. Whatever the kernel tells of these places from now on comes
+            // later, so a route that somebody deletes as soon as it is made is not taken for one that is there.
+            for step in &steps {
+                self.world.kernel.actual.learn(step.effect());
+            }
             self.worker.give(Job::Routes(steps));
         }
     }
@@ -136,7 +141,7 @@ impl Reconciler {
         }
     }
 
-    /// What was done is written into the picture at once: its events say the same again, later.
+    /// The picture has it that all steps were done: those that failed are taken out of it again.
     fn routes_done(
         &mut self,
         steps: Vec<Step>,
@@ -153,22 +158,19 @@ impl Reconciler {
             }
         };
         let mut failed: BTreeSet<usize> = BTreeSet::new();
-        let mut stale = false;
+        let mut unknown = false;
         for failure in &failures {
             failed.insert(failure.position);
-            stale |= failure.is_stale();
             self.bench.failed(failure.step.key(), failure.to_string(), now);
-        }
-        for (_, step) in steps.into_iter().enumerate().filter(|(position, _)| !failed.contains(position)) {
-            self.bench.clear(&step.key());
-            let routes = &mut self.world.kernel.actual.routes;
-            match step {
-                Step::Add(route) => routes.insert(as_made(route)),
-                Step::Replace { new, .. } => routes.replace(as_made(new)),
-                Step::Delete(old) => routes.remove(&old),
+            match &failure.step {
+                Step::Add(route) if !failure.is_stale() => self.world.kernel.actual.routes.remove(&route.made()),
+                _ => unknown = true,
             }
         }
-        if stale {
+        for (_, step) in steps.iter().enumerate().filter(|(position, _)| !failed.contains(position)) {
+            self.bench.clear(&step.key());
+        }
+        if unknown {
             self.read_routes();
         }
     }
@@ -177,13 +179,4 @@ impl Reconciler {
         self.routes_busy = true;
         self.worker.give(Job::ReadRoutes);
     }
-}
-
-/// A wanted route as the kernel shows it once it is there.
-fn as_made(route: Route) -> ActualRoute {
-    let kind = match route.kind {
-        RouteKind::Unicast(hops) => ActualKind::Unicast(hops),
-        RouteKind::Blackhole => ActualKind::Blackhole,
-    };
-    ActualRoute { prefix: route.prefix, metric: route.metric, protocol: model::kernel::ROUTE_PROTOCOL, kind }
 }

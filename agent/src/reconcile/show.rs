@@ -109,7 +109,7 @@ impl Reconciler {
             kind: RouteKind::Unicast,
             protocol: plan.source,
             tunnel: None,
-            tunnel_reason: plan.encap.iter().map(|(_, e)| e.to_string()).collect::<Vec<_>>().join("; "),
+            tunnel_reason: plan.encap.iter().map(|(_, e)| e.reason()).collect::<Vec<_>>().join("; "),
             installed: false,
             reason: String::new(),
         };
