@@ -205,6 +205,16 @@ fn rfc4760_6_a_family_that_was_not_agreed_on_is_ignored() {
 }
 
 #[test]
+fn a_family_that_we_can_read_is_read_even_if_it_is_ignored() {
+    both(|c| {
+        let v4_only = Context { families: FamilySet::of(Family::Ipv4), ..c.clone() };
+        assert_eq!(with(&v4_only, &attr(NON_TRANSITIVE, 14, &[0, 2, 1, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0])), "reset 3/9");
+        assert_eq!(with(&v4_only, &attr(NON_TRANSITIVE, 15, &[0, 2, 1, 129, 1, 2])), "reset 3/10");
+        assert_eq!(fate(&update(&[], &attr(NON_TRANSITIVE, 15, &[0, 2, 1]), &[]), &v4_only), "ok", "no end of RIB");
+    });
+}
+
+#[test]
 fn a_fault_beside_a_family_that_is_ignored_does_not_reset_the_session() {
     both(|c| {
         let reach = attr(NON_TRANSITIVE, 14, &[0, 25, 70, 4, 10, 9, 0, 2, 0, 1, 2, 3]);

@@ -63,20 +63,19 @@ impl Update {
         let mut all = Collected::read(attributes, context);
         refuse(&all, Verdict::Reset)?;
 
-        if context.families.contains(Family::Ipv4) {
-            update.withdraw(gone);
-        }
+        update.withdraw(gone, context);
         if let Some(unreach) = all.unreach
             && let Some(family) = unreach.family
         {
-            update.withdraw(block(body, family, unreach.nlri, context).map_err(|e| bad_prefix(e, unreach.nlri))?);
+            let nlri = block(body, family, unreach.nlri, context).map_err(|e| bad_prefix(e, unreach.nlri))?;
+            update.withdraw(nlri, context);
         }
         let offers = offers(body, classic, &mut all, context)?;
         if !offers.any && all.has_more_than_unreach() {
             // Without a reachable prefix we cannot be sure to have found those that are meant (RFC 7606 §5.2).
             refuse(&all, Verdict::Withdraw)?;
         }
-        if body.len() == 4 && context.families.contains(Family::Ipv4) {
+        if body.len() == 4 {
             update.end_of_rib = Some(Family::Ipv4);
         } else if let Some(unreach) = all.unreach
             && unreach.nlri.is_empty()
@@ -86,12 +85,13 @@ impl Update {
         {
             update.end_of_rib = unreach.family;
         }
+        update.end_of_rib = update.end_of_rib.filter(|family| context.families.contains(*family));
         update.take(offers.blocks, all, context);
         Ok(update)
     }
 
-    fn withdraw(&mut self, nlri: NlriBlock) {
-        if !nlri.is_empty() {
+    fn withdraw(&mut self, nlri: NlriBlock, context: &Context) {
+        if !nlri.is_empty() && context.families.contains(nlri.family()) {
             self.withdrawn.push(nlri);
         }
     }
@@ -132,7 +132,7 @@ impl Update {
                     set.next_hop = next_hop;
                     self.reachable.push(Reachable { nlri: offer.nlri, attributes: Arc::new(set) });
                 }
-                _ => self.withdraw(offer.nlri),
+                _ => self.withdraw(offer.nlri, context),
             }
         }
         self.errors = all.errors;
@@ -171,7 +171,7 @@ fn offers(
         any |= !reach.nlri.is_empty();
         if let Some((family, next_hop)) = reach.carried {
             let nlri = block(body, family, reach.nlri, context).map_err(|e| bad_prefix(e, reach.nlri))?;
-            if !nlri.is_empty() {
+            if !nlri.is_empty() && context.families.contains(family) {
                 blocks.push(Offer { nlri, next_hop: Some(next_hop), from: code::MP_REACH_NLRI });
             }
         }

@@ -12,7 +12,7 @@ use super::{Fault, NextHop};
 /// MP_REACH_NLRI up to its prefixes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MpReach<'a> {
-    /// Family and next hop; nothing if the family was not agreed on.
+    /// Family and next hop; nothing if it is not a family that margay can carry.
     pub carried: Option<(Family, NextHop)>,
     /// The prefixes, not looked at yet.
     pub nlri: &'a [u8],
@@ -21,17 +21,14 @@ pub(crate) struct MpReach<'a> {
 /// MP_UNREACH_NLRI up to its prefixes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct MpUnreach<'a> {
-    /// Nothing if the family was not agreed on.
+    /// Nothing if it is not a family that margay can carry.
     pub family: Option<Family>,
     /// The prefixes, not looked at yet.
     pub nlri: &'a [u8],
 }
 
-fn negotiated(afi: u16, safi: u8, context: &Context) -> Option<Family> {
-    family_of(afi, safi).filter(|f| context.families.contains(*f))
-}
-
-/// A next hop that reaches past the attribute is wrong in any family, since no prefix can be found (RFC 7606 §7.11).
+/// A next hop that reaches past the attribute is wrong in any family, since no prefix can be found (RFC 7606 §7.11). A family
+/// that we can read is read even if it was not agreed on, for a peer that sends octets it did not mean is not to be believed.
 pub(crate) fn reach<'a>(value: &'a [u8], context: &Context) -> Result<MpReach<'a>, Fault> {
     let short = |Short| Fault::Length(value.len());
     let mut r = Reader::new(value);
@@ -39,7 +36,7 @@ pub(crate) fn reach<'a>(value: &'a [u8], context: &Context) -> Result<MpReach<'a
     let length = r.u8().map_err(short)?;
     let octets = r.take(length.into()).map_err(|Short| Fault::NextHopLength(length))?;
     r.u8().map_err(short)?; // reserved (RFC 4760 §3)
-    let carried = match negotiated(afi, safi, context) {
+    let carried = match family_of(afi, safi) {
         Some(family) => Some((family, next_hop(family, octets, context).ok_or(Fault::NextHopLength(length))?)),
         None => None,
     };
@@ -76,9 +73,10 @@ fn is_usable(global: Ipv6Addr) -> bool {
     !global.is_unspecified() && !global.is_unicast_link_local()
 }
 
-pub(crate) fn unreach<'a>(value: &'a [u8], context: &Context) -> Result<MpUnreach<'a>, Fault> {
+/// The same holds here: whether the family was agreed on is asked later.
+pub(crate) fn unreach(value: &[u8]) -> Result<MpUnreach<'_>, Fault> {
     let short = |Short| Fault::Length(value.len());
     let mut r = Reader::new(value);
     let (afi, safi) = (r.u16().map_err(short)?, r.u8().map_err(short)?);
-    Ok(MpUnreach { family: negotiated(afi, safi, context), nlri: r.rest() })
+    Ok(MpUnreach { family: family_of(afi, safi), nlri: r.rest() })
 }

@@ -174,7 +174,7 @@ pub(crate) static TABLE: &[Row] = &[
         flags: NON_TRANSITIVE,
         from: From::All,
         malformed: Verdict::Reset,
-        decode: |v, context| mp::unreach(v, context).map(Parsed::Unreach),
+        decode: |v, _| mp::unreach(v).map(Parsed::Unreach),
         encode: nothing, // likewise
     },
     Row { decode: |v, _| list::<8>(v), ..stored(code::EXTENDED_COMMUNITIES, "EXTENDED COMMUNITIES", TRANSITIVE) },
