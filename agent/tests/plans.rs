@@ -78,7 +78,13 @@ fn link(index: u32, name: &str) -> Fact {
 }
 
 fn address(index: u32, address: &str, length: u8) -> Fact {
-    Fact::Kernel(KernelEvent::Address(Address { index, address: address.parse().unwrap(), length, scope: 0, protocol: 0 }))
+    Fact::Kernel(KernelEvent::Address(Address {
+        index,
+        address: address.parse().unwrap(),
+        length,
+        scope: 0,
+        protocol: 0,
+    }))
 }
 
 fn foreign(prefix: &str, gateway: Option<&str>, device: u32) -> Fact {
