@@ -1,0 +1,9 @@
+//! The speaker on real sockets: each test in a network namespace of its own thread, with BIRD in another one.
+
+#![allow(clippy::expect_used, reason = "a test ends where something unexpected happens")]
+
+mod bird;
+mod hostile;
+mod net;
+mod security;
+mod sessions;
