@@ -5,10 +5,11 @@ mod sim_support;
 
 use std::collections::BTreeMap;
 
-use bgp::config::{Origination, Reflection, Start};
+use bgp::config::{ExportPolicy, Origination, Reflection, Secret, Start};
 use bgp::sim::Net;
 use bgp::{PeerConfig, SpeakerConfig};
-use model::{ClusterId, Prefix};
+use model::api::show::{BgpRoutes, BgpTable, RouteView};
+use model::{ClusterId, Family, Prefix};
 use proptest::prelude::*;
 use sim_support::{address, asn, block, config, key, mesh_config, seconds};
 
@@ -24,6 +25,14 @@ enum Misfortune {
     Cease(usize, u8),
     Deafen(usize),
     Hear(usize),
+    /// A node no longer has the other as a peer.
+    Disown(usize, usize),
+    /// All peers of a node are as they should be again.
+    Own(usize),
+    /// A change that resets the session.
+    Password(usize, usize),
+    /// A change that has every route judged and told anew.
+    Policy(usize, usize),
     Wait(u64),
 }
 
@@ -39,6 +48,10 @@ fn misfortune(size: usize) -> impl Strategy<Value = Misfortune> {
         (node(), 100u8..110).prop_map(|(a, n)| Misfortune::Cease(a, n)),
         node().prop_map(Misfortune::Deafen),
         node().prop_map(Misfortune::Hear),
+        (node(), node()).prop_map(|(a, b)| Misfortune::Disown(a, b)),
+        node().prop_map(Misfortune::Own),
+        (node(), node()).prop_map(|(a, b)| Misfortune::Password(a, b)),
+        (node(), node()).prop_map(|(a, b)| Misfortune::Policy(a, b)),
         (1u64..40_000).prop_map(Misfortune::Wait),
     ]
 }
@@ -80,6 +93,18 @@ impl World {
             }
             Misfortune::Deafen(node) => self.net.stop_reading(node),
             Misfortune::Hear(node) => self.net.read_again(node),
+            Misfortune::Disown(node, other) => self.net.configure(node, |config| {
+                config.peers.remove(&key(other));
+            }),
+            Misfortune::Own(node) => self.configure(node),
+            Misfortune::Password(node, other) => self.net.configure(node, |config| {
+                let peer = config.peers.get_mut(&key(other));
+                peer.into_iter().for_each(|peer| peer.password = Some(Secret::new("new")));
+            }),
+            Misfortune::Policy(node, other) => self.net.configure(node, |config| {
+                let peer = config.peers.get_mut(&key(other));
+                peer.into_iter().for_each(|peer| peer.export = ExportPolicy::Nothing);
+            }),
             Misfortune::Wait(millis) => self.net.run(std::time::Duration::from_millis(millis)),
         }
     }
@@ -106,10 +131,49 @@ impl World {
                 self.net.heal(a, b);
             }
             self.net.read_again(a);
+            self.configure(a);
             self.revive(a);
         }
         self.net.run(seconds(900));
     }
+}
+
+/// What each node believes that it told a peer is what that peer has received of it.
+fn told_is_heard(net: &Net) -> Result<(), String> {
+    let table = |node: usize, table: BgpTable, peer: usize| {
+        let question = BgpRoutes { table, peer: Some(address(peer)), within: None, after: None };
+        let page = net.node(node).speaker.as_ref().map(|speaker| speaker.routes(&question)).unwrap_or_default();
+        let line = |row: RouteView| format!("{} {:?} {:?}", row.prefix, row.next_hop, row.cluster_list);
+        page.routes.into_iter().map(line).collect::<Vec<String>>()
+    };
+    for (a, _) in net.nodes() {
+        for (b, _) in net.nodes().filter(|(b, _)| *b != a) {
+            let (told, heard) = (table(a, BgpTable::Advertised, b), table(b, BgpTable::Received, a));
+            if told != heard {
+                return Err(format!("node {a} has told {b} {told:?}, which has heard {heard:?}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// When all peers and own routes are gone, nothing is left in any table.
+fn nothing_is_left(net: &mut Net) -> Result<(), String> {
+    for node in 0..net.nodes().count() {
+        net.configure(node, |config| {
+            config.peers.clear();
+            config.originate.clear();
+        });
+    }
+    net.run(seconds(1));
+    for (id, node) in net.nodes() {
+        let Some(speaker) = &node.speaker else { continue };
+        let left = (speaker.prefixes(Family::Ipv4), speaker.attribute_sets(), node.kernel.len());
+        if left != (0, 0, 0) {
+            return Err(format!("node {id} still has {left:?}"));
+        }
+    }
+    Ok(())
 }
 
 /// What every node must believe of a mesh: for each prefix of another node the origin's address; if several originate it,
@@ -183,6 +247,8 @@ proptest! {
         for (id, node) in world.net.nodes() {
             prop_assert!(node.in_sync, "node {}", id);
         }
+        prop_assert_eq!(told_is_heard(&world.net), Ok(()));
+        prop_assert_eq!(nothing_is_left(&mut world.net), Ok(()));
     }
 
     #[test]
@@ -195,5 +261,7 @@ proptest! {
         world.recover();
         prop_assert_eq!(world.net.beliefs(), star_fixed_point(&world.configs));
         prop_assert_eq!(&world.net.faults, &Vec::<String>::new());
+        prop_assert_eq!(told_is_heard(&world.net), Ok(()));
+        prop_assert_eq!(nothing_is_left(&mut world.net), Ok(()));
     }
 }
