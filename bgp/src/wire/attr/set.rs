@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use model::{Asn, ClusterId, RouterId};
 
+use super::super::reader::Reader;
 use super::community::{Community, ExtendedCommunity, LargeCommunity};
 use super::values::{self, Value};
 use super::{AsPath, Draft, NextHop, code, table};
@@ -187,16 +188,10 @@ fn path_in(store: &[u8]) -> AsPath<'_> {
 
 impl LargeCommunity {
     fn from_octets(octets: &[u8; 12]) -> LargeCommunity {
-        let part = |shift: u32| (u128::from_be_bytes(widened(octets)) >> shift) as u32;
-        LargeCommunity { global: part(64), first: part(32), second: part(0) }
+        let mut reader = Reader::new(octets);
+        let mut part = || reader.u32().unwrap_or_default(); // three parts are there
+        LargeCommunity { global: part(), first: part(), second: part() }
     }
-}
-
-/// Twelve octets at the low end of sixteen.
-fn widened(octets: &[u8; 12]) -> [u8; 16] {
-    let mut all = [0; 16];
-    all[4..].copy_from_slice(octets);
-    all
 }
 
 impl<'a> From<Value<'a>> for RawAttribute<'a> {
