@@ -7,6 +7,7 @@
 mod bgp_rs_view;
 mod bgpkit_view;
 mod netgauze_view;
+mod others;
 mod ours;
 mod sample;
 
