@@ -78,12 +78,8 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     log(&arguments.log, arguments.log_format)?;
-    let options = run::Options {
-        node,
-        objects: arguments.objects,
-        state_dir: arguments.state_dir,
-        record: arguments.record,
-    };
+    let options =
+        run::Options { node, objects: arguments.objects, state_dir: arguments.state_dir, record: arguments.record };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(serve(options, arguments.socket, arguments.http_address))
 }

@@ -97,7 +97,7 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     let (told, status) = watch::channel(Status::default());
     let (ending, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let turn = Loop { core: Reconciler::new(birth), born: Instant::now(), speaker, told };
+    let turn = Loop { core: Reconciler::new(birth), born: Instant::now(), speaker, told, waiting: Vec::new() };
     std::thread::Builder::new().name("reconcile".into()).spawn(move || {
         runtime.block_on(turn.run(inbox, done, asked));
         drop(ending);
@@ -138,6 +138,8 @@ struct Loop {
     born: Instant,
     speaker: speaker::Handle,
     told: watch::Sender<Status>,
+    /// ADDs for links whose namesakes are still being removed.
+    waiting: Vec<Asked>,
 }
 
 impl Loop {
@@ -157,7 +159,11 @@ impl Loop {
                     Some((request, answer)) => self.answer(request, answer),
                     None => return,
                 },
-                Some(result) = done.recv() => self.core.done(result, self.now()),
+                Some(result) = done.recv() => {
+                    self.core.done(result, self.now());
+                    let waiting = std::mem::take(&mut self.waiting);
+                    waiting.into_iter().for_each(|(request, answer)| self.answer(request, answer));
+                }
                 changes = self.speaker.changes() => self.believe(changes),
                 taken = facts.recv_many(&mut batch, TURN) => {
                     if taken == 0 {
@@ -173,6 +179,10 @@ impl Loop {
     }
 
     fn answer(&mut self, request: Request, answer: oneshot::Sender<Reply>) {
+        if self.core.must_wait(&request) {
+            self.waiting.push((request, answer));
+            return;
+        }
         let reply = self.core.request(request, self.now(), unix_seconds());
         // Whoever asked may have gone.
         let _ = answer.send(reply);

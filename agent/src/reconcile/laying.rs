@@ -69,9 +69,9 @@ impl Reconciler {
             self.worker.give(Job::Forward(self.desired.forwarding.clone()));
         }
         self.push_routes(now);
-        if !self.links.is_empty() && !self.links_busy {
-            self.links_busy = true;
-            self.worker.give(Job::RemoveLinks(std::mem::take(&mut self.links)));
+        if !self.links.is_empty() && self.links_going.is_empty() {
+            self.links_going = std::mem::take(&mut self.links);
+            self.worker.give(Job::RemoveLinks(self.links_going.clone()));
         }
     }
 
@@ -133,7 +133,7 @@ impl Reconciler {
             }
             Done::Forward(outcome) => self.forwarding.end(outcome, "forwarding", now),
             Done::Links(outcome) => {
-                self.links_busy = false;
+                self.links_going.clear();
                 if let Err(problem) = outcome {
                     tracing::warn!(%problem, "links of pods can't be removed");
                 }

@@ -13,7 +13,7 @@ use bgp::config::Start;
 use dataplane::want::RouteKey;
 use ipam::Ledger;
 use model::api::{Refusal, RefusalCode, Reply, Request};
-use model::{NodeName, Time, kernel};
+use model::{NodeName, Time, kernel, pod_link};
 
 use crate::apply::{Bench, Worker};
 use crate::fact::{Fact, Source};
@@ -65,7 +65,8 @@ pub struct Reconciler {
     nat: Slot,
     forwarding: Slot,
     links: Vec<String>,
-    links_busy: bool,
+    /// Names of links that are being removed right now.
+    links_going: Vec<String>,
     /// When the leases are next held against the kernel's links.
     leases_due: Option<Time>,
     /// The speaker's plan has changed since it was last taken.
@@ -113,7 +114,7 @@ impl Reconciler {
             nat: Slot::default(),
             forwarding: Slot::default(),
             links: Vec::new(),
-            links_busy: false,
+            links_going: Vec::new(),
             leases_due: None,
             bgp_changed: false,
             recorder: birth.recorder,
@@ -165,6 +166,15 @@ impl Reconciler {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Whether a request has to wait: an ADD for a link of a name that is on its way out would adopt what is about to
+    /// vanish.
+    pub fn must_wait(&self, request: &Request) -> bool {
+        let Request::Attach(attach) = request else { return false };
+        let first = pod_link::name(attach.pod.as_ref(), &attach.attachment.container_id);
+        let further = pod_link::further_name(attach.pod.as_ref(), &attach.attachment);
+        self.links.iter().chain(&self.links_going).any(|name| *name == first || *name == further)
     }
 
     /// Answers a question or a pod's request.
@@ -260,9 +270,7 @@ impl Reconciler {
                     self.start = Start::Restarted;
                 }
             }
-            Fact::Kernel(dataplane::actual::KernelEvent::LinkGone { name, .. })
-                if model::pod_link::is_pod_link(name) =>
-            {
+            Fact::Kernel(dataplane::actual::KernelEvent::LinkGone { name, .. }) if pod_link::is_pod_link(name) => {
                 self.leases_due = Some(now);
             }
             Fact::InSync(source) => tracing::info!(?source, "in sync"),

@@ -55,8 +55,7 @@ impl Connection {
             // The receiver is gone only when everything ends.
             End::Gone(reason) => drop(self.inbox.send(Event::Closed { conn: self.conn, reason }).await),
             End::Done => say_goodbye(stream).await,
-            // RST, or the kernel would keep what was not read for many minutes.
-            End::Stuck => drop(SockRef::from(&stream).set_linger(Some(Duration::ZERO))),
+            End::Stuck => abort(&stream),
         }
     }
 
@@ -191,8 +190,17 @@ async fn say_goodbye(mut stream: TcpStream) {
         while stream.read(&mut unread).await? > 0 {}
         Ok::<(), io::Error>(())
     };
-    // Nobody asks any more: an error or a timeout here only means that the peer was quicker, or slower.
-    drop(timeout(LINGER, goodbye).await);
+    // An error means that the peer was quicker, which is as well.
+    if timeout(LINGER, goodbye).await.is_err() {
+        abort(&stream);
+    }
+}
+
+/// Makes the coming close an RST. A peer that has heard nothing of the end, as its acknowledgements do not get through
+/// or it does not read, hears of it now; and the kernel does not keep for minutes what the peer has not taken.
+fn abort(stream: &TcpStream) {
+    // Where the option fails the close is an ordinary one.
+    drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
 }
 
 fn close_reason(error: &io::Error) -> CloseReason {
