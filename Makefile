@@ -39,10 +39,10 @@ test: tools
 	@cargo build --workspace
 	@cargo test --workspace --no-run
 	@echo "== 5/6 house rules, tables, plans, simulations, and the kernel in namespaces"
-	@cargo $(AS_ROOT) test --workspace --exclude e2e
+	@cargo $(AS_ROOT) test --workspace --exclude e2e --no-fail-fast
 	@cargo test --locked --manifest-path bgp/oracle-tests/Cargo.toml --target-dir $(TARGET)/oracle
 	@echo "== 6/6 end to end, with real routers"
-	@cargo $(AS_ROOT) test --package e2e -- --test-threads=2
+	@cargo $(AS_ROOT) test --package e2e --no-fail-fast -- --test-threads=2
 	@echo "== all good"
 
 check:
