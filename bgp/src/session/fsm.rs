@@ -429,10 +429,11 @@ impl Fsm {
     }
 
     fn drop_second(&mut self, env: &mut Env<'_>, told: Option<&Notification>) {
-        if let Some(conn) = self.second.take().as_ref().and_then(Session::conn) {
-            env.actions.extend(told.map(|told| Action::Send(conn, encode(told))));
-            env.actions.push(Action::Close(conn));
+        let Some(second) = self.second.take() else { return };
+        if let Some(link) = second.link() {
+            env.actions.extend(told.map(|told| Action::Send(link.conn, encode(told))));
         }
+        env.actions.extend(second.conn().map(Action::Close));
     }
 
     /// The second connection, if there is one, takes the place of the first, which is gone for this reason.

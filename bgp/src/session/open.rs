@@ -105,7 +105,7 @@ pub(crate) fn judge(
         as_width,
         families,
         hold,
-        keepalive: peer.keepalive_time.map_or(third, |wish| wish.min(third)),
+        keepalive: peer.keepalive_time.map_or(third, |wish| wish.max(Duration::from_secs(1)).min(third)),
         route_refresh: if refresh { RouteRefreshSupport::Announced } else { RouteRefreshSupport::Absent },
         graceful_restart,
         capabilities,
