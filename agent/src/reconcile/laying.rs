@@ -115,7 +115,10 @@ impl Reconciler {
             Done::Routes { steps, outcome } => self.routes_done(steps, outcome, now),
             Done::Read(Ok(routes)) => {
                 self.routes_busy = false;
-                self.learn(Fact::Kernel(KernelEvent::Routes(routes)), now);
+                // Whichever is the newer: the last word on each place comes last.
+                let meanwhile = self.meanwhile.take().unwrap_or_default();
+                let facts = std::iter::once(KernelEvent::Routes(routes)).chain(meanwhile).map(Fact::Kernel);
+                facts.for_each(|fact| self.take_in(fact, now));
             }
             Done::Read(Err(problem)) => {
                 tracing::warn!(%problem, "the routes can't be read");
@@ -177,6 +180,7 @@ impl Reconciler {
 
     fn read_routes(&mut self) {
         self.routes_busy = true;
+        self.meanwhile = Some(Vec::new());
         self.worker.give(Job::ReadRoutes);
     }
 }

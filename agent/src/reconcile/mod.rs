@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bgp::config::Start;
+use dataplane::actual::KernelEvent;
 use dataplane::want::RouteKey;
 use ipam::Ledger;
 use model::api::{Refusal, RefusalCode, Reply, Request};
@@ -61,6 +62,8 @@ pub struct Reconciler {
     start: Start,
     worker: Worker,
     routes_busy: bool,
+    /// What the kernel told while its routes are being read: told again afterwards, as the reading may be older.
+    meanwhile: Option<Vec<KernelEvent>>,
     tunnel: Slot,
     nat: Slot,
     forwarding: Slot,
@@ -110,6 +113,7 @@ impl Reconciler {
             start: Start::Fresh,
             worker: birth.worker,
             routes_busy: false,
+            meanwhile: None,
             tunnel: Slot::default(),
             nat: Slot::default(),
             forwarding: Slot::default(),
@@ -125,10 +129,17 @@ impl Reconciler {
 
     /// Takes a fact in; what follows is done by [`Reconciler::settle`].
     pub fn learn(&mut self, fact: Fact, now: Time) {
+        self.note(&fact, now);
+        if let (Fact::Kernel(event), Some(meanwhile)) = (&fact, &mut self.meanwhile) {
+            meanwhile.push(event.clone());
+        }
+        self.take_in(fact, now);
+    }
+
+    fn take_in(&mut self, fact: Fact, now: Time) {
         if let Some(recorder) = &mut self.recorder {
             recorder.write(now, &fact);
         }
-        self.note(&fact, now);
         let dirty = self.world.learn(fact);
         self.dirty = std::mem::take(&mut self.dirty).and(dirty);
     }
@@ -260,7 +271,7 @@ impl Reconciler {
     fn note(&mut self, fact: &Fact, now: Time) {
         match fact {
             Fact::ObjectErrors(errors) => errors.iter().for_each(|e| tracing::warn!(error = %e, "object")),
-            Fact::Kernel(dataplane::actual::KernelEvent::Snapshot(snapshot)) => {
+            Fact::Kernel(KernelEvent::Snapshot(snapshot)) => {
                 self.resyncs += 1;
                 self.leases_due = Some(now);
                 let ours = |r: &&dataplane::actual::ActualRoute| r.protocol == kernel::ROUTE_PROTOCOL;
@@ -270,7 +281,7 @@ impl Reconciler {
                     self.start = Start::Restarted;
                 }
             }
-            Fact::Kernel(dataplane::actual::KernelEvent::LinkGone { name, .. }) if pod_link::is_pod_link(name) => {
+            Fact::Kernel(KernelEvent::LinkGone { name, .. }) if pod_link::is_pod_link(name) => {
                 self.leases_due = Some(now);
             }
             Fact::InSync(source) => tracing::info!(?source, "in sync"),
