@@ -208,6 +208,9 @@ fn rfc6793_4_1_the_as_number_of_the_capability_counts() {
     assert!(open.has_four_octet_as());
     assert_eq!(opened(&open_with(&[0])).unwrap().asn, asn(65001));
     assert_eq!(opened(&open_with(&[8, 2, 6, 65, 4, 0, 0, 0, 0])).unwrap_err().1, 2, "RFC 7607");
+    let mut octets = open_with(&[8, 2, 6, 65, 4, 0, 0, 0xfd, 0xe9]);
+    octets[20..22].fill(0);
+    assert_eq!(opened(&octets), Err((2, 2, vec![0, 0])), "also where the capability has another");
 }
 
 fn everything() -> Open {
