@@ -125,3 +125,35 @@ fn an_uplink_that_was_down_carries_pods_again() -> Result<()> {
     trial.node(1).ctl().wait_established(2, SOON)?;
     Ok(())
 }
+
+#[test]
+fn frr_keeps_our_routes_over_our_restart_too() -> Result<()> {
+    let trial = Trial::up_with_frr(Shape::Tor)?;
+    // IPv4 only: to refresh an IPv6 route, zebra deletes and adds it, whoever its peer is.
+    let target = trial.pod_ip(2, "a", FAMILIES[0])?;
+    reach::ping(&trial.plan.pod_netns(1, "a"), target, 1, SOON)?;
+    let stream = Traffic::start(trial.plan.folder(), &trial.plan.pod_netns(1, "a"), target)?;
+    let monitor = Monitor::start(&trial.plan.folder(), &trial.plan.tor_netns(1))?;
+    trial.node(1).agent()?.kill()?;
+    stream.flows(50, SOON)?;
+    trial.node(1).start_agent()?;
+    trial.node(1).ctl().wait_established(2, SOON)?;
+    stream.flows(100, SOON)?;
+    let changes = monitor.changes(PODS[0])?;
+    ensure!(changes.is_empty(), "the router changed its routes: {changes:#?}");
+    nothing_lost(vec![stream])
+}
+
+#[test]
+fn one_of_two_routers_may_die_while_pods_talk() -> Result<()> {
+    let trial = Trial::up(Shape::TwoTors)?;
+    let (cidr, _) = trial.plan.pod_cidrs(2);
+    trial.router(2).stop()?;
+    ip::batch_in(&trial.plan.tor_netns(2), &["link set n1 down".into(), "link set n2 down".into()])?;
+    for family in FAMILIES {
+        reach::ping(&trial.plan.pod_netns(1, "a"), trial.pod_ip(2, "a", family)?, 5, SOON)?;
+    }
+    let row = trial.node(1).ctl().route(&cidr)?;
+    ensure!(row["nextHops"].as_array().is_some_and(|hops| hops.len() == 1), "{row}");
+    Ok(())
+}

@@ -57,7 +57,9 @@ pub(super) fn programs(folder: &Path) -> Vec<(&'static str, Command)> {
             // The group that Debian's FRR wants its users in; as root it can write the lab's folder.
             daemon.args(["-u", "root", "-g", "frrvty", "-P", "0"]);
             daemon.arg("--vty_socket").arg(folder).arg("-z").arg(folder.join("zserv.api"));
-            daemon.arg("-i").arg(folder.join(format!("{name}.pid"))).arg("-f").arg(folder.join("router.conf"));
+            // The configuration is all BGP; zebra would complain of every line.
+            let config = if name == "zebra" { "/dev/null".into() } else { folder.join("router.conf") };
+            daemon.arg("-i").arg(folder.join(format!("{name}.pid"))).arg("-f").arg(config);
             (name, daemon)
         })
         .collect()
