@@ -1,5 +1,7 @@
 //! Plans as text: objects and facts in, what should be out, the same in every order of the facts.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::net::IpAddr;
 
 use agent::fact::{Fact, ObjectFact};
