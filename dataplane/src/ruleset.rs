@@ -86,6 +86,10 @@ pub enum Expression {
     Other(String),
 }
 
+/// `NFPROTO_IPV4`, as `meta nfproto` loads it.
+const NFPROTO_IPV4: u8 = 2;
+/// `NFPROTO_IPV6`.
+const NFPROTO_IPV6: u8 = 10;
 /// `NF_INET_POST_ROUTING`.
 const POSTROUTING: u32 = 4;
 /// `NF_IP_PRI_NAT_SRC`, `srcnat`.
@@ -132,12 +136,12 @@ impl Ruleset {
 /// From `masquerade`, not to `inside`: masquerade.
 fn rule(family: Family, masquerade: &str, inside: &str) -> Vec<Expression> {
     let (number, source, destination, length) = match family {
-        Family::Ipv4 => (libc::NFPROTO_IPV4, 12, 16, 4),
-        Family::Ipv6 => (libc::NFPROTO_IPV6, 8, 24, 16),
+        Family::Ipv4 => (NFPROTO_IPV4, 12, 16, 4),
+        Family::Ipv6 => (NFPROTO_IPV6, 8, 24, 16),
     };
     vec![
         Expression::LoadFamily,
-        Expression::Equals(vec![number as u8]),
+        Expression::Equals(vec![number]),
         Expression::LoadNetworkHeader { offset: source, length },
         Expression::In(masquerade.to_string()),
         Expression::LoadNetworkHeader { offset: destination, length },

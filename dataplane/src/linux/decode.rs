@@ -180,3 +180,61 @@ fn multipath(bytes: &[u8]) -> impl Iterator<Item = NextHop> {
     })
     .flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::linux::attribute::messages;
+
+    /// Reads whatever there is to read.
+    fn read(message: &Message<'_>) {
+        _ = (link(message), interface_address(message), route(message));
+    }
+
+    /// A message of a route, as the kernel tells it.
+    fn told_route(kind: u8, attributes: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![libc::AF_INET as u8, 26, 0, 0, TABLE_MAIN, 109, 0, kind, 0, 0, 0, 0];
+        bytes.extend_from_slice(attributes);
+        bytes
+    }
+
+    fn of(payload: &[u8]) -> Message<'_> {
+        Message { kind: 24, flags: 0, sequence: 0, payload }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_reading_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            messages(&bytes).for_each(|message| read(&message));
+            read(&of(&bytes));
+            read(&of(&told_route(rt::UNICAST, &bytes)));
+        }
+
+        #[test]
+        fn no_multipath_makes_the_reading_panic(bytes in prop::collection::vec(0u8..24, 0..128)) {
+            let mut attribute = u16::try_from(bytes.len() + 4).unwrap().to_ne_bytes().to_vec();
+            attribute.extend(rt::MULTIPATH.to_ne_bytes());
+            attribute.extend(&bytes);
+            read(&of(&told_route(rt::UNICAST, &attribute)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_route_of_ours_or_a_rivals_is_left_out() {
+        assert!(route(&of(&told_route(rt::BLACKHOLE, &[]))).is_some());
+        for (at, value) in [(0, libc::AF_MPLS as u8), (2, 8), (3, 0x10), (4, 255), (7, 2), (9, 0x02)] {
+            let mut bytes = told_route(rt::BLACKHOLE, &[]);
+            bytes[at] = value;
+            assert_eq!(route(&of(&bytes)), None, "octet {at} = {value}");
+        }
+    }
+
+    #[test]
+    fn a_unicast_route_that_names_a_nexthop_object_only_is_of_another_kind() {
+        const NH_ID: [u8; 8] = [8, 0, 30, 0, 5, 0, 0, 0];
+        let read = route(&of(&told_route(rt::UNICAST, &NH_ID))).map(|route| route.kind);
+        assert_eq!(read, Some(ActualKind::Other(rt::UNICAST)));
+    }
+}

@@ -141,6 +141,22 @@ mod tests {
         Element { key: key.into(), begins }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_reading_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..256)) {
+            // A message about our table, and anything after.
+            let mut payload = vec![1, 0, 0, 0, 11, 0, 1, 0];
+            payload.extend(b"margay\0\0");
+            payload.extend(bytes);
+            let message = Message { kind: 0, flags: 0, sequence: 0, payload: &payload };
+            proptest::prop_assert!(ours(&message).is_some());
+            _ = (chain(&message), rule(&message), set(&message), elements(&message));
+            for name in ["meta", "cmp", "payload", "lookup", "masq"] {
+                _ = known_expression(name, &payload);
+            }
+        }
+    }
+
     #[test]
     fn ranges_lie_between_beginnings_and_ends_in_whatever_order_the_kernel_lists_them() {
         let elements = vec![
