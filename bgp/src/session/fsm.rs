@@ -56,7 +56,7 @@ const PROVEN: Duration = Duration::from_secs(30);
 impl Fsm {
     /// A session that does nothing until [`Fsm::start`].
     pub(crate) fn new(now: Time) -> Fsm {
-        let session = Session::Idle(Idle { until: None });
+        let session = Session::Idle(Idle::Stopped);
         Fsm { session, second: None, why: Why::NotYet, cause: None, since: now, errors: 0, failed_dials: 0 }
     }
 
@@ -87,6 +87,7 @@ impl Fsm {
     /// ManualStart or AutomaticStart (events 1 to 7).
     pub(crate) fn start(&mut self, env: &mut Env<'_>) {
         if matches!(self.session, Session::Idle(_)) {
+            (self.errors, self.failed_dials, self.cause) = (0, 0, None);
             self.try_again(env, None);
         }
     }
@@ -104,7 +105,7 @@ impl Fsm {
     pub(crate) fn stop(&mut self, env: &mut Env<'_>, told: &Notification, why: Why, until: Option<Time>) {
         self.drop_second(env, Some(told));
         let retention = self.leave(env, Some(told));
-        self.enter(env.now, Session::Idle(Idle { until }), why);
+        self.enter(env.now, Session::Idle(until.map_or(Idle::Stopped, Idle::StoppedUntil)), why);
         env.actions.extend(retention.map(|_| Action::Down(Retention::Forget)));
     }
 
@@ -144,10 +145,13 @@ impl Fsm {
         let link = Link { conn, direction: Direction::Incoming, local, since: env.now };
         let incoming = |session: &Session| session.link().is_some_and(|link| link.direction == Direction::Incoming);
         match &self.session {
+            Session::Idle(Idle::Resting { deaf_until, .. }) if *deaf_until <= env.now => {
+                self.send_open(env, link, Place::First);
+            }
             Session::Idle(_) => env.actions.push(Action::Close(conn)),
             Session::Active(_) => self.send_open(env, link, Place::First),
             Session::Connect(_) => {
-                let dial = std::mem::replace(&mut self.session, Session::Idle(Idle { until: None }));
+                let dial = std::mem::replace(&mut self.session, Session::Idle(Idle::Stopped));
                 self.second = Some(dial);
                 self.send_open(env, link, Place::First);
             }
@@ -238,7 +242,7 @@ impl Fsm {
             self.drop_second(env, told.as_ref());
         }
         match &self.session {
-            Session::Idle(idle) if due(idle.until) => self.try_again(env, None),
+            Session::Idle(idle) if due(idle.until()) => self.try_again(env, None),
             Session::Active(active) if due(active.retry) => self.try_again(env, None),
             Session::Connect(connect) if connect.retry <= now => {
                 env.actions.push(Action::Close(connect.dial));
@@ -417,7 +421,7 @@ impl Fsm {
 
     /// The first connection is gone.
     fn forget_first(&mut self, now: Time) -> Option<Retention> {
-        let ended = std::mem::replace(&mut self.session, Session::Idle(Idle { until: None }));
+        let ended = std::mem::replace(&mut self.session, Session::Idle(Idle::Stopped));
         let Session::Established(state) = ended else { return None };
         if now.since(state.since) >= PROVEN {
             self.errors = 0;
@@ -456,8 +460,9 @@ impl Fsm {
         }
         let timers = &env.local.timers;
         let rest = backoff::rest(timers.idle_hold, timers.idle_hold_max, self.errors);
-        let until = Some(env.now + env.jitter.apply(rest));
-        self.enter(env.now, Session::Idle(Idle { until }), why);
+        let until = env.now + env.jitter.apply(rest);
+        let deaf_until = env.now + timers.idle_hold;
+        self.enter(env.now, Session::Idle(Idle::Resting { until, deaf_until }), why);
     }
 
     /// After a connection that came to nothing: Active until the next try, unless there is a second connection.

@@ -56,11 +56,16 @@ pub(crate) enum Session {
     Established(Box<Established>),
 }
 
-/// Resting.
+/// Not trying.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Idle {
-    /// IdleHoldTimer; none while told to stay down.
-    pub until: Option<Time>,
+pub(crate) enum Idle {
+    /// Told to stay down.
+    Stopped,
+    /// Told to stay down until then.
+    StoppedUntil(Time),
+    /// After an error, until the IdleHoldTimer expires. The peer may come earlier, when it has been put right there, but
+    /// not so soon that it could hammer.
+    Resting { until: Time, deaf_until: Time },
 }
 
 /// Dialling.
@@ -246,12 +251,21 @@ impl Session {
     /// When a timer of this state expires.
     pub(crate) fn deadline(&self) -> Option<Time> {
         match self {
-            Session::Idle(idle) => idle.until,
+            Session::Idle(idle) => idle.until(),
             Session::Connect(connect) => Some(connect.retry),
             Session::Active(active) => active.retry,
             Session::OpenSent(state) => Some(state.hold),
             Session::OpenConfirm(state) => state.beat.deadline(),
             Session::Established(state) => state.beat.deadline(),
+        }
+    }
+}
+
+impl Idle {
+    pub(crate) fn until(&self) -> Option<Time> {
+        match self {
+            Idle::Stopped => None,
+            Idle::StoppedUntil(until) | Idle::Resting { until, .. } => Some(*until),
         }
     }
 }

@@ -470,6 +470,30 @@ fn errors_in_a_row_are_answered_by_longer_and_longer_rests() {
 }
 
 #[test]
+fn a_peer_that_was_put_right_need_not_wait_for_the_end_of_our_rest() {
+    let mut bench = Bench::at(OpenSent);
+    for _ in 0..6 {
+        let conn = bench.fsm.link().map(|link| link.conn).unwrap();
+        let open = Open { asn: asn(65099), ..bench.theirs() };
+        bench.receive(conn, Message::Open(open));
+        let until = bench.fsm.deadline().unwrap();
+        bench.pass(until.since(bench.now));
+        bench.connected(ConnId(bench.conns));
+    }
+    let wrong = Open { asn: asn(65099), ..bench.theirs() };
+    bench.receive(ConnId(bench.conns), Message::Open(wrong));
+    let soon = bench.accepted();
+    assert!(bench.closes(soon), "it could hammer");
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.fsm.state(), Idle, "the rest is much longer by now");
+    let right = bench.accepted();
+    let open = bench.theirs();
+    bench.receive(right, Message::Open(open));
+    bench.receive(right, Message::Keepalive);
+    assert_eq!(bench.fsm.state(), Established);
+}
+
+#[test]
 fn what_cannot_be_decoded_ends_the_session_with_the_decoders_notification() {
     for before in [OpenSent, OpenConfirm, Established] {
         let mut bench = Bench::at(before);
