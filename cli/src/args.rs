@@ -94,7 +94,7 @@ pub enum BgpCommand {
         peer: Option<IpAddr>,
         /// Only this prefix and those inside it.
         #[arg(long)]
-        prefix: Option<Prefix>,
+        prefix: Option<Target>,
         #[command(flatten)]
         output: Output,
     },

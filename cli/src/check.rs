@@ -10,7 +10,7 @@ use model::object::{self, Document, ObjectError, ObjectKey};
 use serde::Serialize;
 
 use crate::Verdict;
-use crate::output::{Format, print, print_structured};
+use crate::output::{Format, counted, print, print_structured};
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
@@ -91,16 +91,19 @@ fn view(error: ObjectError) -> ObjectErrorView {
     ObjectErrorView { file, object, field, message }
 }
 
+/// `FILE: KIND/NAME: FIELD: MESSAGE`.
+pub fn line(word: &str, error: &ObjectErrorView) -> String {
+    let place = [&error.file, &error.object, &error.field].into_iter().filter(|part| !part.is_empty());
+    let place: String = place.map(|part| format!("{part}: ")).collect();
+    format!("{place}{word}{}\n", error.message)
+}
+
 fn text(findings: &Findings) -> String {
-    let line = |word: &str, e: &ObjectErrorView| {
-        let place = [&e.file, &e.object, &e.field].into_iter().filter(|part| !part.is_empty());
-        let place: String = place.map(|part| format!("{part}: ")).collect();
-        format!("{place}{word}{}\n", e.message)
-    };
     let mut text: String = findings.errors.iter().map(|e| line("", e)).collect();
     text.extend(findings.warnings.iter().map(|w| line("warning: ", w)));
-    let (good, bad) = (findings.objects, findings.errors.len());
-    text + &format!("{good} objects are good, {bad} errors, {} warnings\n", findings.warnings.len())
+    let (errors, warnings) = (findings.errors.len(), findings.warnings.len());
+    let counts = [counted(findings.objects, "good object"), counted(errors, "error"), counted(warnings, "warning")];
+    text + &counts.join(", ") + "\n"
 }
 
 #[cfg(test)]
@@ -125,16 +128,16 @@ mod tests {
     #[test]
     fn each_finding_names_file_object_and_field() {
         let good = POOL.replace("CIDR", "10.0.0.0/16");
-        assert_eq!(findings(&[("a.yaml", &good)]), "1 objects are good, 0 errors, 0 warnings\n");
+        assert_eq!(findings(&[("a.yaml", &good)]), "1 good object, 0 errors, 0 warnings\n");
         let bad = POOL.replace("CIDR", "10.0.0.1/16");
         assert_eq!(
             findings(&[("a.yaml", &bad)]),
             "a.yaml: IPPool/p: spec.cidr: 10.0.0.1/16 has host bits set: did you mean 10.0.0.0/16?\n\
-             0 objects are good, 1 errors, 0 warnings\n"
+             0 good objects, 1 error, 0 warnings\n"
         );
         assert_eq!(
             findings(&[("a.yaml", &good), ("b.yml", &good), ("c.txt", "not ours"), (".d.yaml", "nor this")]),
-            "b.yml: IPPool/p: is already in a.yaml\n1 objects are good, 1 errors, 0 warnings\n"
+            "b.yml: IPPool/p: is already in a.yaml\n1 good object, 1 error, 0 warnings\n"
         );
     }
 }

@@ -15,7 +15,8 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use model::api::Show;
 use model::api::show::{
-    AddressView, BgpRoutes, IpamCheckView, IpamView, NodeStatusView, PeerView, PodView, RouteWhyView,
+    AddressView, BgpRoutes, IpamCheckView, IpamView, NodeStatusView, ObjectErrorView, ObjectView, PeerView, PodView,
+    RouteWhyView,
 };
 
 use self::args::{Arguments, BgpCommand, Command, GetArguments, IpamCommand, NodeCommand, PodCommand, RouteCommand};
@@ -76,7 +77,7 @@ fn bgp(client: &mut Client, command: BgpCommand) -> anyhow::Result<()> {
             show(&peers, output.format, |detail| view::peer::list(&peers, detail))
         }
         BgpCommand::Routes { table, peer, prefix, output } => {
-            let question = BgpRoutes { table: table.into(), peer, within: prefix, after: None };
+            let question = BgpRoutes { table: table.into(), peer, within: prefix.map(|p| p.0), after: None };
             let routes = client.routes(question)?;
             show(&routes, output.format, |detail| view::bgp_route::list(&routes, detail))
         }
@@ -118,7 +119,7 @@ fn ipam(client: &mut Client, command: IpamCommand) -> anyhow::Result<Verdict> {
 
 fn get_objects(client: &mut Client, get: GetArguments) -> anyhow::Result<()> {
     let kind = get.kind.into();
-    let objects: Vec<model::api::show::ObjectView> = client.show(Show::Objects { kind, name: get.name.clone() })?;
+    let objects: Vec<ObjectView> = client.show(Show::Objects { kind, name: get.name.clone() })?;
     if let Some(name) = get.name.as_ref().filter(|_| objects.is_empty()) {
         anyhow::bail!(
             "there is no {kind} {name}; `margayctl get {}` lists what there is",
@@ -126,7 +127,10 @@ fn get_objects(client: &mut Client, get: GetArguments) -> anyhow::Result<()> {
         );
     }
     let document = view::object::document(kind, get.name.is_some(), &objects);
-    show(&document, get.output.format, |detail| view::object::list(kind, &objects, detail))
+    let errors: Vec<ObjectErrorView> = client.show(Show::ObjectErrors)?;
+    show(&document, get.output.format, |detail| {
+        view::object::list(kind, &objects, detail) + &view::object::not_in_force(kind, &errors)
+    })
 }
 
 /// Prints a view as the user asked for it.

@@ -91,6 +91,11 @@ pub fn optional<T: ToString>(item: &Option<T>) -> String {
     item.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
+/// `1 error`, `2 errors`.
+pub fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// Prints JSON or YAML.
 pub fn print_structured<T: Serialize>(view: &T, format: Format) -> anyhow::Result<()> {
     print(&match format {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bgp::speaker::{CloseReason, ConnId, ConnectError, Dial, Input, Output, PeerChange};
 use bgp::wire::{Context, Message, Notification, PeerKind};
-use bgp::{PeerConfig, Speaker};
+use bgp::{PeerConfig, PeerKey, Speaker};
 use bytes::Bytes;
 use model::api::show::PeerView;
 use model::{Asn, Family, Time};
@@ -72,6 +72,8 @@ pub(super) struct Loop {
     sender: mpsc::Sender<Event>,
     changes: Arc<Changes>,
     refused: Arc<Refused>,
+    /// What was last logged of each peer.
+    said: HashMap<PeerKey, String>,
 }
 
 impl Loop {
@@ -89,6 +91,7 @@ impl Loop {
             sender,
             changes,
             refused,
+            said: HashMap::new(),
         }
     }
 
@@ -289,13 +292,35 @@ impl Loop {
             }
             Output::Route(change) => self.changes.route(change),
             Output::Peer(change) => {
-                log_peer(&change);
+                self.log_peer(&change);
                 self.changes.peer(change);
             }
             Output::InSync => {
                 info!("the first routes are complete");
                 self.changes.in_sync();
             }
+        }
+    }
+
+    /// Says what is new: a peer that is away for a night is dialled every few seconds, and said to be away once.
+    fn log_peer(&mut self, change: &PeerChange) {
+        use model::api::show::SessionState::Established;
+        let PeerChange { peer, state, reason } = change;
+        let said = match state {
+            Some(Established) => "up".to_string(),
+            Some(_) => format!("down: {reason}"),
+            None => "no longer a peer".to_string(),
+        };
+        let new = self.said.get(peer) != Some(&said);
+        match state {
+            Some(Established) => info!(%peer, "session is up"),
+            Some(state) if new => info!(%peer, state = state.name(), reason, "session is not up"),
+            Some(state) => debug!(%peer, state = state.name(), reason, "session is not up"),
+            None => info!(%peer, "no longer a peer"),
+        }
+        match state {
+            Some(_) => drop(self.said.insert(*peer, said)),
+            None => drop(self.said.remove(peer)),
         }
     }
 
@@ -381,16 +406,6 @@ fn admit(stream: &TcpStream, remote: SocketAddr, peer: &PeerConfig) -> io::Resul
         sockopt::set_password(stream, remote.ip(), peer.password.as_ref())?;
     }
     stream.local_addr()
-}
-
-fn log_peer(change: &PeerChange) {
-    use model::api::show::SessionState::Established;
-    let PeerChange { peer, state, reason } = change;
-    match state {
-        Some(Established) => info!(%peer, state = "Established", "session is up"),
-        Some(state) => info!(%peer, state = state.name(), reason, "session is not up"),
-        None => info!(%peer, "no longer a peer"),
-    }
 }
 
 /// In UTC, whole seconds; empty for a clock set before the year -9999.

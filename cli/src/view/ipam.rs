@@ -3,7 +3,7 @@
 use model::api::show::{AddressView, BlockView, IpamCheckView, IpamView};
 
 use super::when;
-use crate::output::{Detail, NOTHING, framed, joined};
+use crate::output::{Detail, NOTHING, counted, framed, joined};
 
 /// Which rows the table has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,12 +92,15 @@ pub fn address(view: &AddressView) -> String {
 /// Leases against links and pools.
 pub fn check(check: &IpamCheckView) -> String {
     let mut text = "Checking leases against links and pools...\n".to_string();
-    text += &format!("Found {} blocks of this node.\n", check.blocks);
-    text += &format!("Found {} leases, {} of them with a living link.\n", check.leases, check.attached);
+    text += &format!("Found {} of this node.\n", some(check.blocks, "block"));
+    text += &format!("Found {}, {} with a living link.\n", some(check.leases, "lease"), check.attached);
     for problem in &check.problems {
         let pod = problem.pod.as_ref().map_or(String::new(), |pod| format!(" ({pod})"));
         text += &format!("  * {}{pod}: {}\n", problem.ip, problem.message);
     }
-    text += &format!("Check complete; found {} problems.\n", check.problems.len());
-    text
+    text + &format!("Check complete; found {}.\n", counted(check.problems.len(), "problem"))
+}
+
+fn some(count: u64, noun: &str) -> String {
+    counted(usize::try_from(count).unwrap_or(usize::MAX), noun)
 }

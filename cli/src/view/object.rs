@@ -1,8 +1,9 @@
 //! `get`: objects as they are in force, in calicoctl's columns.
 
-use model::api::show::{ObjectKind, ObjectView};
+use model::api::show::{ObjectErrorView, ObjectKind, ObjectView};
 use serde_json::{Value, json};
 
+use crate::check;
 use crate::output::{Column, Detail, column, columns, wide};
 
 /// The list.
@@ -18,10 +19,14 @@ pub fn list(kind: ObjectKind, objects: &[ObjectView], detail: Detail) -> String 
         ObjectKind::Node => node(),
     });
     shown.push(wide("FILE", |o: &ObjectView| o.origin.clone()));
-    if objects.iter().any(|o| o.error.is_some()) {
-        shown.push(column("NOT IN FORCE", |o: &ObjectView| o.error.clone().unwrap_or_default()));
-    }
     columns(objects, detail, &shown)
+}
+
+/// What is written but not in force, below the list.
+pub fn not_in_force(kind: ObjectKind, errors: &[ObjectErrorView]) -> String {
+    let of_kind = errors.iter().filter(|e| e.object.split('/').next() == Some(kind.to_string().as_str()));
+    let lines: String = of_kind.map(|e| format!("  * {}", check::line("", e))).collect();
+    if lines.is_empty() { lines } else { format!("\nNot in force\n{lines}") }
 }
 
 fn bgp_peer() -> Vec<Column<'static, ObjectView>> {

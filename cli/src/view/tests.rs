@@ -144,6 +144,19 @@ fn node_status_looks_like_calicoctls() {
     );
 }
 
+/// What scripts rely on: never to be renamed.
+#[test]
+fn the_promised_json_fields_are_there() {
+    let missing = |view: serde_json::Value, fields: &str| -> Vec<String> {
+        fields.split_whitespace().filter(|field| view.get(field).is_none()).map(ToString::to_string).collect()
+    };
+    let peer = "peerAddress peerAS localAS state since reason families received accepted advertised";
+    assert_eq!(missing(json!(peers()[0]), peer), [""; 0]);
+    let route = "prefix nextHop peer asPath localPref med communities largeCommunities pathId best reason";
+    assert_eq!(missing(json!(path("10.0.0.254", true, "")), route), [""; 0]);
+    assert_eq!(missing(json!(learned()), "prefix nextHops protocol tunnel installed reason"), [""; 0]);
+}
+
 #[test]
 fn bgp_peers_say_why_they_are_not_up() {
     check(
@@ -325,10 +338,10 @@ fn ipam_check_names_each_problem() {
         ipam::check(&IpamCheckView { blocks: 1, leases: 5, attached: 4, problems: vec![problem] }),
         r"
         Checking leases against links and pools...
-        Found 1 blocks of this node.
-        Found 5 leases, 4 of them with a living link.
+        Found 1 block of this node.
+        Found 5 leases, 4 with a living link.
           * 10.244.1.9: leased, but its link is gone
-        Check complete; found 1 problems.
+        Check complete; found 1 problem.
         ",
     );
 }
@@ -376,15 +389,15 @@ fn get_has_calicoctls_columns() {
         view(json!({"metadata": {"name": "tor"}, "spec": {"peerIP": "10.0.0.254", "asNumber": 65000}}), None),
         view(
             json!({"metadata": {"name": "rr"}, "spec": {"nodeSelector": "all()", "peerSelector": "rr == 'true'"}}),
-            Some("spec.asNumber: 0 is reserved"),
+            Some("bgp.yaml: BGPPeer/rr: spec.asNumber: 0 is reserved"),
         ),
     ];
     check(
         object::list(ObjectKind::BGPPeer, &peers, Detail::Normal),
         r"
-        NAME   PEERIP         NODE       ASN     NOT IN FORCE
-        tor    10.0.0.254     (global)   65000   -
-        rr     rr == 'true'   all()      -       spec.asNumber: 0 is reserved
+        NAME   PEERIP         NODE       ASN
+        tor    10.0.0.254     (global)   65000
+        rr     rr == 'true'   all()      -
         ",
     );
     let pool =
@@ -421,6 +434,24 @@ fn get_has_calicoctls_columns() {
         object::list(ObjectKind::BGPConfiguration, &[], Detail::Normal),
         r"
         No BGPConfigurations.
+        ",
+    );
+}
+
+#[test]
+fn get_names_what_is_not_in_force() {
+    let error = |object: &str| ObjectErrorView {
+        file: "bgp.yaml".into(),
+        object: object.into(),
+        field: "spec.asNumber".into(),
+        message: "0 is reserved".into(),
+    };
+    check(
+        object::not_in_force(ObjectKind::BGPPeer, &[error("BGPPeer/rr"), error("Node/n1")]),
+        r"
+
+        Not in force
+          * bgp.yaml: BGPPeer/rr: spec.asNumber: 0 is reserved
         ",
     );
 }
