@@ -13,6 +13,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Network namespaces need root. Everything else is built by whoever calls.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 AS_ROOT := $(if $(SUDO),--config 'target."cfg(all())".runner="sudo -E"')
+SHIPPED := --package margay-agent --package margay-cni --package margayctl
 LAB_ARGS := --shape $(SHAPE) --router $(TOR) $(if $(NODES),--nodes $(NODES))
 
 .PHONY: lab lab-down test check bench tools
@@ -20,11 +21,11 @@ LAB_ARGS := --shape $(SHAPE) --router $(TOR) $(if $(NODES),--nodes $(NODES))
 
 lab: tools
 	@echo "== building (the first time takes some minutes)"
-	@cargo build --release --workspace
+	@cargo build --release $(SHIPPED) --package e2e
 	@$(SUDO) $(TARGET)/release/margay-lab up $(LAB_ARGS)
 
 lab-down:
-	@cargo build --quiet --release --package e2e --bin margay-lab
+	@[ -x $(TARGET)/release/margay-lab ] || cargo build --quiet --release --package e2e --bin margay-lab
 	@$(SUDO) $(TARGET)/release/margay-lab down
 
 test: tools
@@ -51,7 +52,7 @@ check:
 	@cargo test --quiet --package xtask
 
 bench: tools
-	@cargo build --release --workspace
+	@cargo build --release $(SHIPPED) --package e2e
 	@$(SUDO) $(TARGET)/release/margay-lab install lab
 	@$(SUDO) $(TARGET)/release/margay-bench
 
