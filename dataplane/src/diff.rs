@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::actual::{ActualRoute, KernelEvent, RouteTable};
+use crate::actual::{ActualRoute, KernelEvent};
 use crate::ours::Ours;
+use crate::table::RouteTable;
 use crate::want::{NextHop, Route, RouteKey, RouteKind};
 
 /// One change to table `main`.

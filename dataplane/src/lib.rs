@@ -6,4 +6,5 @@ pub mod diff;
 pub mod linux;
 pub mod ours;
 pub mod ruleset;
+pub mod table;
 pub mod want;

@@ -37,7 +37,10 @@ pub fn read(netlink: &mut Netlink, whose: Whose) -> Result<Vec<ActualRoute>, Net
         if whose == Whose::Ours {
             request.header.protocol = RouteProtocol::from(kernel::ROUTE_PROTOCOL);
         }
-        let wanted = |route: &ActualRoute| whose == Whose::All || route.protocol == kernel::ROUTE_PROTOCOL;
+        // A kernel without the family answers with every family it has.
+        let wanted = |route: &ActualRoute| {
+            route.prefix.family() == family && (whose == Whose::All || route.protocol == kernel::ROUTE_PROTOCOL)
+        };
         match netlink.dump(rtm::GETROUTE, &request, |message| decode::route(message).filter(wanted)) {
             Ok(found) => routes.extend(found),
             // A namespace where no IPv4 route was ever made has no such table yet.
@@ -110,7 +113,9 @@ fn push(batch: &mut Batch, step: &Step) {
     match step {
         // EXCL: should somebody have taken the place meanwhile, theirs stays.
         Step::Add(route) => batch.push(rtm::NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, &message(route)),
-        // No CREATE: should ours be gone meanwhile, the picture is out of date.
+        // No CREATE: should ours be gone meanwhile, the picture is out of date. The kernel does not compare the protocol
+        // here: a route that took the place of ours between its event and this step would be replaced. To delete and add
+        // instead would be safe from that, and would lose packets at every change of next hops.
         Step::Replace { new, .. } => batch.push(rtm::NEWROUTE, NLM_F_REPLACE, &message(new)),
         Step::Delete(old) => batch.push(rtm::DELROUTE, 0, &deletion(old)),
     };

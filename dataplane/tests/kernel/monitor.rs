@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use dataplane::actual::{Actual, KernelEvent, NftChange, RouteTable};
+use dataplane::actual::{Actual, KernelEvent, NftChange};
 use dataplane::diff::{self, Keys};
 use dataplane::linux::monitor::{Monitor, Stopper};
 use dataplane::linux::netlink::Netlink;
 use dataplane::linux::{links, routes, routes::Whose};
+use dataplane::table::RouteTable;
 use dataplane::want::{NextHop, NextHops, Route, RouteKey};
 
 use crate::lab::{fresh, index, sh, uplinks};

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 
-use dataplane::actual::RouteTable;
 use dataplane::diff::{self, Keys, Step};
 use dataplane::linux::netlink::Netlink;
 use dataplane::linux::routes::{self, Failure, Whose};
+use dataplane::table::RouteTable;
 use dataplane::want::{NextHop, NextHops, Route, RouteKey};
 
 use crate::lab::{fresh, sh, uplinks};
@@ -172,6 +172,26 @@ fn a_place_taken_a_moment_ago_stays_the_takers() {
         assert_eq!(failures.iter().map(Failure::is_stale).collect::<Vec<_>>(), [true, true]);
         assert_eq!(routes::apply(&mut netlink, &deletions, |_| ()).unwrap(), [], "already gone is as good as deleted");
         assert_eq!(sh("ip route show proto static"), theirs);
+    });
+}
+
+#[test]
+fn to_replace_what_is_gone_makes_nothing_and_says_that_the_picture_is_old() {
+    fresh(|| {
+        let [up0, _] = uplinks();
+        settle(&wanted([blackhole("10.1.0.0/26"), blackhole("2001:db8:1::/64")]));
+        let mut netlink = Netlink::route().unwrap();
+        let table = RouteTable::new(routes::read(&mut netlink, Whose::All).unwrap());
+        let want = wanted([
+            unicast("10.1.0.0/26", [via("192.0.2.2", up0)]),
+            unicast("2001:db8:1::/64", [via("2001:db8:ffff::2", up0)]),
+        ]);
+        let steps = diff::routes(&want, &table, Keys::All).steps;
+        assert!(steps.iter().all(|step| matches!(step, Step::Replace { .. })), "{steps:?}");
+        sh("ip route flush proto 109; ip -6 route flush proto 109");
+        let failures = routes::apply(&mut netlink, &steps, |_| ()).unwrap();
+        assert_eq!(failures.iter().map(Failure::is_stale).collect::<Vec<_>>(), [true, true], "{failures:?}");
+        assert_eq!(routes::read(&mut netlink, Whose::Ours).unwrap(), []);
     });
 }
 
