@@ -9,7 +9,7 @@ use ipam::Block;
 use model::object::{EncapMode, IpPool, Node};
 use model::{Family, Prefix, kernel};
 
-use crate::plan::pods::{IPIP_OVERHEAD, uplink_mtu};
+use crate::plan::mtu;
 use crate::world::World;
 
 /// Through the tunnel or not, and why.
@@ -95,7 +95,7 @@ pub fn tunnel(world: &World) -> Option<Tunnel> {
             Some(IpAddr::V4(address)) => Some(address),
             _ => None,
         };
-        Tunnel { mtu: uplink_mtu(world).0.saturating_sub(IPIP_OVERHEAD), address }
+        Tunnel { mtu: mtu::of_tunnel(world), address }
     })
 }
 

@@ -3,6 +3,7 @@
 pub mod bgp;
 pub mod desired;
 pub mod encap;
+pub mod mtu;
 pub mod nat;
 pub mod pods;
 pub mod routes;

@@ -1,15 +1,10 @@
-//! What a pod may have: which blocks are open to it, which MTU, what is written on it.
+//! What a pod may have: which blocks are open to it, and what is written on it.
 
 use ipam::{Annotations, Block, Openness, Space};
 use model::PodRef;
-use model::object::{AssignmentMode, EncapMode, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, IpPool};
+use model::object::{AssignmentMode, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, IpPool};
 
 use crate::world::World;
-
-/// The MTU where the uplink's is not known: Ethernet's.
-const DEFAULT_MTU: u32 = 1500;
-/// What an IPv4 header takes from a packet that is sent through IPIP.
-pub const IPIP_OVERHEAD: u32 = 20;
 
 /// The addresses this node may give, and to whom: its pod CIDRs, each within its pool.
 pub fn space(world: &World, pod: Option<&PodRef>) -> Space {
@@ -70,29 +65,5 @@ pub fn annotations(world: &World, pod: Option<&PodRef>) -> Annotations {
         ip_addrs: on_pod.and_then(|a| a.get(IP_ADDRS)).cloned(),
         ipv4_pools: either(IPV4_POOLS),
         ipv6_pools: either(IPV6_POOLS),
-    }
-}
-
-/// MTU of a pod's link, and why: the uplink's, less what a tunnel takes.
-pub fn mtu(world: &World) -> (u32, String) {
-    let (uplink, reason) = uplink_mtu(world);
-    let tunnelled = world.objects.pools().find(|p| p.ipip_mode != EncapMode::Never);
-    match tunnelled {
-        Some(pool) => (
-            uplink.saturating_sub(IPIP_OVERHEAD),
-            format!("{reason}, less {IPIP_OVERHEAD} as IPPool {} may tunnel", pool.meta.name),
-        ),
-        None => (uplink, reason),
-    }
-}
-
-/// MTU of the link that has the node's address, and which that is.
-pub fn uplink_mtu(world: &World) -> (u32, String) {
-    let node = world.objects.node(&world.node);
-    let addresses = node.into_iter().flat_map(|n| [n.ipv4, n.ipv6]).flatten();
-    let uplink = addresses.map(|a| a.address).find_map(|address| world.kernel.link_with(address));
-    match uplink {
-        Some(link) => (link.mtu, format!("{} has {}", link.name, link.mtu)),
-        None => (DEFAULT_MTU, "no link has the node's address".into()),
     }
 }

@@ -9,7 +9,7 @@ use model::api::{Answer, Attach, Attached, Check, Detach, Gc, RefusalCode, Reply
 
 use super::{Reconciler, refuse};
 use crate::fact::{Fact, Source};
-use crate::plan::pods;
+use crate::plan::{mtu, pods};
 
 /// How often leases without a link are looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ impl Reconciler {
         };
         let space = pods::space(&self.world, attach.pod.as_ref());
         let annotations = pods::annotations(&self.world, attach.pod.as_ref());
-        let mtu = attach.mtu.unwrap_or_else(|| pods::mtu(&self.world).0);
+        let mtu = attach.mtu.unwrap_or_else(|| mtu::of_pods(&self.world).0);
         let ask = Ask { attach, annotations, mtu, unix_seconds };
         match ledger.attach(&ask, &space) {
             Ok(decision) => {

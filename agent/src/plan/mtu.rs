@@ -1,0 +1,38 @@
+//! How large packets may be: of the uplink, of the tunnel, of pods.
+
+use model::object::EncapMode;
+
+use crate::world::World;
+
+/// The MTU where the uplink's is not known: Ethernet's.
+const DEFAULT_MTU: u32 = 1500;
+/// What an IPv4 header takes from a packet that is sent through IPIP.
+const IPIP_OVERHEAD: u32 = 20;
+
+/// MTU of the link that has the node's address, and which that is.
+pub fn of_uplink(world: &World) -> (u32, String) {
+    let node = world.objects.node(&world.node);
+    let addresses = node.into_iter().flat_map(|n| [n.ipv4, n.ipv6]).flatten();
+    let uplink = addresses.map(|a| a.address).find_map(|address| world.kernel.link_with(address));
+    match uplink {
+        Some(link) => (link.mtu, format!("{} has {}", link.name, link.mtu)),
+        None => (DEFAULT_MTU, "no link has the node's address".into()),
+    }
+}
+
+/// MTU of the tunnel device: the uplink's, less the outer header.
+pub fn of_tunnel(world: &World) -> u32 {
+    of_uplink(world).0.saturating_sub(IPIP_OVERHEAD)
+}
+
+/// MTU of a pod's link, and why: the uplink's, less what a tunnel takes.
+pub fn of_pods(world: &World) -> (u32, String) {
+    let (uplink, reason) = of_uplink(world);
+    let tunnelled = world.objects.pools().find(|p| p.ipip_mode != EncapMode::Never);
+    match tunnelled {
+        Some(pool) => {
+            (of_tunnel(world), format!("{reason}, less {IPIP_OVERHEAD} as IPPool {} may tunnel", pool.meta.name))
+        }
+        None => (uplink, reason),
+    }
+}
