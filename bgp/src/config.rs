@@ -285,8 +285,10 @@ pub struct Timers {
     pub idle_hold: Duration,
     /// Longest IdleHoldTime.
     pub idle_hold_max: Duration,
-    /// Hold time until the OPEN has come (RFC 4271 §8.2.2 suggests 4 minutes).
+    /// Hold time until the OPEN has come on a connection that we dialled (RFC 4271 §8.2.2 suggests 4 minutes).
     pub open_hold: Duration,
+    /// The same on a connection that the peer dialled: who calls, speaks.
+    pub accepted_hold: Duration,
     /// Shortest send hold time (RFC 9687): how long a peer may refuse to read.
     pub send_hold: Duration,
     /// Rest after too many prefixes.
@@ -302,6 +304,7 @@ impl Default for Timers {
             idle_hold: Duration::from_secs(1),
             idle_hold_max: Duration::from_secs(30),
             open_hold: Duration::from_secs(240),
+            accepted_hold: Duration::from_secs(10),
             send_hold: Duration::from_secs(480),
             max_prefix_restart: Duration::from_secs(60),
             outstanding: 1 << 20,

@@ -56,3 +56,24 @@ fn rfc4271_6_5_a_partition_ends_the_session_by_the_hold_timer_and_healing_brings
     assert_eq!(net.node(0).kernel.len(), 1);
     assert_eq!(net.faults, Vec::<String>::new());
 }
+
+#[test]
+fn a_speaker_that_was_stopped_does_not_blame_its_peers() {
+    let mut net = Net::new(4);
+    for node in 0..3 {
+        let mut config = mesh_config(node, 3);
+        if node == 0 {
+            config.peers.values_mut().for_each(|peer| peer.keepalive_time = Some(seconds(3)));
+        }
+        net.add(vec![address(node)], config);
+    }
+    // Node 0 has not heard of the others for 20 s, and they have just heard of it.
+    net.run(seconds(20));
+    net.freeze(0, seconds(80));
+    net.run(seconds(200));
+    for (id, node) in net.nodes() {
+        let ups = node.speaker.as_ref().map(|speaker| speaker.peers());
+        let ups: Vec<u64> = ups.into_iter().flatten().map(|peer| peer.view.established_count).collect();
+        assert_eq!(ups, [1, 1], "node {id}");
+    }
+}

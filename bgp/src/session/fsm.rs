@@ -50,6 +50,9 @@ pub(crate) enum Delivery {
     Handled,
 }
 
+/// How long after a connection was made its OPEN is no longer just on its way.
+const SILENT: Duration = Duration::from_secs(2);
+
 /// How long a session must have lasted to count as a success.
 const PROVEN: Duration = Duration::from_secs(30);
 
@@ -230,6 +233,16 @@ impl Fsm {
         Delivery::Handled
     }
 
+    /// The owner was not able to run for some time: what the peer has sent meanwhile is still to be read.
+    pub(crate) fn excuse(&mut self, time: Duration) {
+        let beat = match &mut self.session {
+            Session::OpenConfirm(state) => &mut state.beat,
+            Session::Established(state) => &mut state.beat,
+            _ => return,
+        };
+        beat.hold = beat.hold.map(|hold| hold + time);
+    }
+
     /// What is due by now.
     pub(crate) fn tick(&mut self, env: &mut Env<'_>) {
         let now = env.now;
@@ -297,7 +310,7 @@ impl Fsm {
         let collision = Notification::new(cease::COLLISION);
         match place {
             Place::First => {
-                let rival = self.second.as_ref().and_then(Session::link);
+                let rival = self.second.as_ref().filter(|second| second.link().is_some());
                 if rival.is_some_and(|rival| !stays(env, &agreed, &link, rival)) {
                     self.leave(env, Some(&collision));
                     return self.await_retry(env, Why::Sent(collision));
@@ -314,7 +327,7 @@ impl Fsm {
                         env.actions.push(Action::Send(first.link.conn, keepalive()));
                         first.agreed.graceful_restart.is_some()
                     }
-                    first => first.link().is_none_or(|rival| stays(env, &agreed, &link, rival)),
+                    first => stays(env, &agreed, &link, first),
                 };
                 if !wins {
                     return self.drop_second(env, Some(&collision));
@@ -388,7 +401,11 @@ impl Fsm {
         let mut octets = Vec::new();
         open::ours(env.local, env.key, env.peer).encode(&mut octets);
         env.actions.push(Action::Send(link.conn, octets.into()));
-        let state = Session::OpenSent(OpenSent { link, hold: env.now + env.local.timers.open_hold });
+        let hold = match link.direction {
+            Direction::Outgoing => env.local.timers.open_hold,
+            Direction::Incoming => env.local.timers.accepted_hold,
+        };
+        let state = Session::OpenSent(OpenSent { link, hold: env.now + hold });
         match place {
             Place::First => self.enter(env.now, state, Why::Negotiates(SessionState::OpenSent)),
             Place::Second => self.second = Some(state),
@@ -507,9 +524,16 @@ fn favoured(env: &Env<'_>, agreed: &Agreed) -> Direction {
     if ours > (agreed.peer_id, env.peer.remote_as) { Direction::Outgoing } else { Direction::Incoming }
 }
 
-/// Whether `link` stays and not `rival`. Of two that one side has dialled, the newer.
-fn stays(env: &Env<'_>, agreed: &Agreed, link: &Link, rival: &Link) -> bool {
-    if link.direction == rival.direction { link.conn > rival.conn } else { link.direction == favoured(env, agreed) }
+/// Whether `link`, on which an OPEN has come, stays and not `rival`. Of two that one side has dialled, the newer; of two
+/// that both have dialled at the same time, the one that §6.8 names, unless it has been silent for so long that nobody
+/// seems to be there.
+fn stays(env: &Env<'_>, agreed: &Agreed, link: &Link, rival: &Session) -> bool {
+    let Some(other) = rival.link() else { return true };
+    if link.direction == other.direction {
+        return link.conn > other.conn;
+    }
+    let silent = matches!(rival, Session::OpenSent(_)) && env.now.since(other.since) >= SILENT;
+    silent || link.direction == favoured(env, agreed)
 }
 
 fn password(env: &Env<'_>) -> Password {

@@ -358,6 +358,24 @@ fn rfc4271_6_8_the_connection_of_the_higher_identifier_stays_whichever_open_come
 }
 
 #[test]
+fn a_connection_on_which_nobody_speaks_does_not_win_against_one_on_which_the_peer_does() {
+    let (mut bench, silent) = collision(10);
+    bench.now = bench.now + Duration::from_secs(3);
+    let open = bench.theirs();
+    bench.receive(ConnId(1), Message::Open(open));
+    assert!(bench.closes(silent) && !bench.closes(ConnId(1)), "although the peer's identifier is the higher one");
+    assert_eq!(bench.fsm.state(), OpenConfirm);
+}
+
+#[test]
+fn who_dials_us_and_says_nothing_for_ten_seconds_is_let_go() {
+    let mut bench = Bench::at(Active);
+    let silent = bench.accepted();
+    bench.pass(Duration::from_secs(10));
+    assert!(bench.closes(silent));
+}
+
+#[test]
 fn rfc6286_2_3_with_equal_identifiers_the_connection_of_the_higher_as_stays() {
     let mut bench = Bench::at(OpenSent);
     bench.local.router_id = RouterId::new(20).unwrap();

@@ -160,6 +160,14 @@ impl Net {
         self.cut.remove(&(a.min(b), a.max(b)));
     }
 
+    /// SIGSTOP, and SIGCONT after so much time: the node does nothing in between, and then finds its clock far ahead.
+    pub fn freeze(&mut self, id: NodeId, time: Duration) {
+        let until = self.now + time;
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.frozen_until = Some(until);
+        }
+    }
+
     /// The node's owner stops to take octets from the kernel for its peers: it reads no more.
     pub fn stop_reading(&mut self, id: NodeId) {
         if let Some(node) = self.nodes.get_mut(id) {
@@ -242,6 +250,9 @@ impl Net {
             }
             return self.schedule_at(at, event);
         }
+        if let Some(until) = self.frozen(&event) {
+            return self.schedule_at(until, event);
+        }
         match event {
             Event::Wake { node } => {
                 let now = self.now;
@@ -276,6 +287,18 @@ impl Net {
                 self.lose(link, to, reason);
             }
         }
+    }
+
+    /// Until when the node to which this happens can't be told.
+    fn frozen(&self, event: &Event) -> Option<Time> {
+        let id = match *event {
+            Event::Wake { node } => Some(node),
+            Event::Octets { link, to, .. } | Event::Fin { link, to, .. } => self.links.get(link)?.node(to),
+            Event::Drained { link, end, .. } => self.links.get(link)?.node(end),
+            Event::SynAck { link } | Event::Refused { link } => self.links.get(link)?.node(End::Dialler),
+            Event::Syn { .. } => None,
+        };
+        self.nodes.get(id?)?.frozen_until.filter(|until| *until > self.now)
     }
 
     fn syn(&mut self, link: usize) {

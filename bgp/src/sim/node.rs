@@ -26,6 +26,7 @@ pub struct Node {
     pub in_sync: bool,
     pub(super) reads: bool,
     pub(super) wake_at: Option<Time>,
+    pub(super) frozen_until: Option<Time>,
     confirmed: BTreeSet<Prefix>,
 }
 
@@ -40,6 +41,7 @@ impl Node {
             in_sync: false,
             reads: true,
             wake_at: None,
+            frozen_until: None,
             confirmed: BTreeSet::new(),
         }
     }

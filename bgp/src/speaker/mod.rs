@@ -13,6 +13,7 @@ mod routes;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use hashbrown::HashMap;
 use model::Time;
@@ -27,6 +28,9 @@ use crate::config::{PeerKey, SpeakerConfig, Start};
 use crate::rib::{Hold, Shared, Source, Unicast};
 use crate::session::{Jitter, Local};
 use crate::wire::{Prefix4, Prefix6};
+
+/// A tick so late says that the owner could not run.
+const STALL: Duration = Duration::from_secs(1);
 
 /// A BGP speaker without a network. One per node.
 #[derive(Debug)]
@@ -109,7 +113,14 @@ impl Speaker {
     }
 
     /// Time has passed: does what is due by `now`. Cheap when nothing is.
+    ///
+    /// A tick that comes much too late (the process was stopped, the machine asleep) does not blame the peers: their
+    /// hold timers wait as much longer, for what they have sent is still unread.
     pub fn tick(&mut self, now: Time) {
+        let late = self.timers.first().map_or(Duration::ZERO, |(due, _)| now.since(*due));
+        if late >= STALL {
+            self.peers.iter_mut().flatten().for_each(|peer| peer.fsm.excuse(late));
+        }
         while let Some(&(due, source)) = self.timers.first()
             && due <= now
         {
