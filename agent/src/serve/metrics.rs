@@ -158,6 +158,8 @@ fn wide(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use model::api::Answer;
 
@@ -180,5 +182,47 @@ mod tests {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }
         assert!(text.contains("margay_build_info{version="));
+    }
+
+    #[test]
+    fn the_documentation_lists_every_metric_and_no_other() {
+        let documented: BTreeSet<&str> =
+            include_str!("../../../docs/metrics.md").lines().filter_map(|l| l.strip_prefix("| `margay_")).collect();
+        let documented: BTreeSet<&str> = documented.iter().filter_map(|l| l.split('`').next()).collect();
+        let metrics = Metrics::new();
+        metrics.request("attach", Duration::ZERO, &Reply::Ok(Answer::Done));
+        let seen = Seen { status: Status::default(), peers: vec![peer()], pods: vec![], refused: 0 };
+        let text = metrics.text(&seen).expect("text");
+        let told: BTreeSet<&str> =
+            text.lines().filter_map(|l| l.strip_prefix("# TYPE margay_")).filter_map(|l| l.split(' ').next()).collect();
+        assert_eq!(told, documented);
+    }
+
+    /// A peer is needed for its metrics to be there at all.
+    fn peer() -> PeerView {
+        let asn = model::Asn::CALICO_DEFAULT;
+        PeerView {
+            peer_address: [192, 0, 2, 1].into(),
+            peer_port: 179,
+            peer_as: asn,
+            local_as: asn,
+            local_address: None,
+            name: "tor".into(),
+            kind: model::api::show::PeerKind::Global,
+            state: SessionState::Idle,
+            since: String::new(),
+            reason: String::new(),
+            families: vec![],
+            received: 0,
+            accepted: 0,
+            advertised: 0,
+            stale: 0,
+            router_id: None,
+            hold_time: None,
+            keepalive_time: None,
+            capabilities: vec![],
+            established_count: 0,
+            last_error: None,
+        }
     }
 }

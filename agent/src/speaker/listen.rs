@@ -100,7 +100,7 @@ impl Listeners {
         }
         let opened = listen_on(address).and_then(|socket| {
             for (peer, key) in self.keys.iter().filter(|(peer, _)| same_family(peer, &address)) {
-                sockopt::set_password(&socket, *peer, Some(key))?;
+                set_key(&socket, *peer, Some(key));
             }
             let listener = TcpListener::from_std(socket.try_clone()?.into())?;
             let accepting = tokio::spawn(accept(listener, self.inbox.clone())).abort_handle();
@@ -136,14 +136,23 @@ impl Listeners {
         let new = keys.iter().filter(|(peer, key)| self.keys.get(peer) != Some(key)).map(|(p, k)| (*p, Some(k)));
         for (peer, key) in gone.chain(new) {
             for (_, listener) in self.listeners.iter().filter(|(address, _)| same_family(&peer, address)) {
-                if let Err(error) = sockopt::set_password(&listener.socket, peer, key) {
-                    // Without its key the listener would take the peer's segments unsigned; `admit` sets it again on
-                    // each connection and refuses the connection if it cannot.
-                    warn!(%peer, %error, "cannot set the peer's TCP-MD5 password on the listener");
-                }
+                set_key(&listener.socket, peer, key);
             }
         }
         self.keys = keys;
+    }
+}
+
+/// Without its key the listener takes a peer's segments unsigned. The key is set again on each accepted connection, which
+/// is refused where that fails: so it is no session without its password, whatever happens here.
+fn set_key(listener: &Socket, peer: IpAddr, key: Option<&Secret>) {
+    if let Err(error) = sockopt::set_password(listener, peer, key) {
+        let hint = match error.raw_os_error() {
+            Some(libc::ENOMEM) => "raise the sysctl net.core.optmem_max: each password takes some of it",
+            Some(libc::ENOPROTOOPT) => "this kernel has no TCP-MD5",
+            _ => "",
+        };
+        warn!(%peer, %error, hint, "cannot set the peer's TCP-MD5 password on the listener");
     }
 }
 

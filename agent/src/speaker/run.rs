@@ -25,10 +25,9 @@ use super::listen::{self, Listeners};
 use super::refused::Refused;
 use super::{Command, Wanted, dial, sockopt};
 
-/// Events between two looks at the clock.
-const EVENTS: usize = 32;
-/// Outputs between two looks at the inbox.
-const OUTPUTS: usize = 256;
+/// How long to take events in, or to do what the speaker wants, before the other has its turn and the clock is looked
+/// at. Far below the shortest keepalive interval, one second.
+const TURN: Duration = Duration::from_millis(20);
 /// Connections of one peer at a time: one each way, and some that are being closed.
 const PER_PEER: usize = 8;
 /// How often what failed is tried again.
@@ -115,7 +114,12 @@ impl Loop {
                         // An error only means that nobody waits any more.
                         return done.send(()).unwrap_or_default();
                     }
-                    Some(command) => self.answer(command),
+                    Some(command) => {
+                        self.answer(command);
+                        // However much is asked, the peers are heard in between.
+                        let event = self.inbox.try_recv().ok();
+                        self.events(event);
+                    }
                     None => return,
                 },
                 event = self.inbox.recv() => self.events(event),
@@ -173,14 +177,12 @@ impl Loop {
 
     /// This event and some more of those that wait.
     fn events(&mut self, first: Option<Event>) {
+        let end = Instant::now() + TURN;
         let mut next = first;
-        for _ in 0..EVENTS {
-            let Some(event) = next else { break };
+        while let Some(event) = next {
             self.event(event);
-            next = self.inbox.try_recv().ok();
-        }
-        if let Some(event) = next {
-            self.event(event);
+            // What is taken out of the inbox is dealt with.
+            next = if Instant::now() < end { self.inbox.try_recv().ok() } else { None };
         }
     }
 
@@ -263,7 +265,8 @@ impl Loop {
 
     /// Does what the speaker wants. True if there may be more to do.
     fn outputs(&mut self) -> bool {
-        for _ in 0..OUTPUTS {
+        let end = Instant::now() + TURN;
+        while Instant::now() < end {
             let now = self.now();
             let Some(output) = self.speaker.as_mut().and_then(|speaker| speaker.poll(now)) else { return false };
             self.output(output);
