@@ -6,18 +6,14 @@ use std::path::Path;
 
 use model::{Prefix, kernel};
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::neighbour::NeighbourMessage;
 
-use super::seen::{self, RouteSeen};
-use super::{GROUP, Plumber, PodError, PodWant, host};
-use crate::linux::attribute::{address, attributes, u8_at, u16_at, u32_at};
+use super::{GROUP, Plumber, PodError, PodWant, host, seen};
+use crate::linux::attribute::{address, attributes, u16_at, u32_at};
+use crate::linux::links;
 use crate::linux::netlink::{Netlink, NetlinkError, rtm};
 use crate::linux::netns::Netns;
 
-const IFA_ADDRESS: u16 = 1;
-const IFA_LOCAL: u16 = 2;
-const IFADDRMSG_LENGTH: usize = 8;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 const NDMSG_LENGTH: usize = 12;
@@ -30,36 +26,32 @@ pub fn check(want: &PodWant, pod: &Netns) -> Result<(Vec<String>, Option<[u8; 6]
     let mut plumber = Plumber::new(want, pod)?;
     let mut defects = Vec::new();
     let name = &want.plan.host_interface;
-    let Some(host) = seen::link(&mut plumber.netlink, name)? else {
+    let Some(seen) = seen::link(&mut plumber.netlink, name)? else {
         defects.push(format!("{name} is not there"));
         return Ok((defects, None));
     };
+    let link = &seen.link;
     let mut expect = |holds: bool, defect: String| {
         if !holds {
             defects.push(defect);
         }
     };
-    expect(host.kind == "veth", format!("{name} is no veth but {:?}", host.kind));
-    expect(host.up, format!("{name} is down"));
-    expect(host.mtu == want.plan.mtu, format!("{name} has MTU {}, not {}", host.mtu, want.plan.mtu));
-    expect(host.mac == Some(kernel::POD_LINK_MAC), format!("{name} has the MAC address {}", mac(host.mac)));
-    expect(host.group == GROUP, format!("{name} is in link group {}, not {GROUP}", host.group));
-    let ipv4 = lookup("routes", seen::routes(&mut plumber.netlink, AddressFamily::Inet))?;
-    let ipv6 = lookup("routes", seen::routes(&mut plumber.netlink, AddressFamily::Inet6))?;
+    expect(seen.is_veth(), format!("{name} is no veth but {:?}", link.kind));
+    expect(link.up, format!("{name} is down"));
+    expect(link.mtu == want.plan.mtu, format!("{name} has MTU {}, not {}", link.mtu, want.plan.mtu));
+    expect(link.mac == Some(kernel::POD_LINK_MAC), format!("{name} has the MAC address {}", mac(link.mac)));
+    expect(link.group == GROUP, format!("{name} is in link group {}, not {GROUP}", link.group));
+    let routes = by_link(&mut plumber.netlink, link.index)?;
     for &address in &want.plan.addresses {
-        let routes = if address.is_ipv4() { &ipv4 } else { &ipv6 };
-        let by_link = |route: &RouteSeen| route.is_to(address) && route.oif == Some(host.index) && route.unicast;
-        expect(routes.iter().any(by_link), format!("no route to {address} by {name}"));
+        let found = routes.iter().any(|(prefix, gateway)| *prefix == Prefix::host(address) && gateway.is_none());
+        expect(found, format!("no route to {address} by {name}"));
     }
     for (key, value) in host::settings(want) {
         let found = fs::read_to_string(Path::new("/proc/sys/net").join(&key)).unwrap_or_default();
         expect(found.trim_end() == value, format!("{key} is {:?}, not {value}", found.trim_end()));
     }
-    let peer = host.peer_index.filter(|_| host.peer_nsid.is_some());
-    let peer = match seen::nsid(&mut plumber.netlink, pod)? {
-        Some(id) if host.peer_nsid == Some(id) => peer,
-        _ => None,
-    };
+    let here = seen::nsid(&mut plumber.netlink, pod)?;
+    let peer = seen.peer_index.filter(|_| here.is_some() && here == seen.peer_nsid);
     let (inside, mac) = plumber.inside(|netlink| inside(netlink, want, peer))?;
     defects.extend(inside);
     Ok((defects, mac))
@@ -72,9 +64,10 @@ fn inside(
 ) -> Result<(Vec<String>, Option<[u8; 6]>), PodError> {
     let mut defects = Vec::new();
     let name = &want.ifname;
-    let Some(link) = seen::link(netlink, name)? else {
+    let Some(seen) = seen::link(netlink, name)? else {
         return Ok((vec![format!("{name} is not in the pod")], None));
     };
+    let link = &seen.link;
     let mut expect = |holds: bool, defect: String| {
         if !holds {
             defects.push(defect);
@@ -83,40 +76,33 @@ fn inside(
     expect(peer == Some(link.index), format!("{name} in the pod is not the peer of {}", want.plan.host_interface));
     expect(link.up, format!("{name} in the pod is down"));
     expect(link.mtu == want.plan.mtu, format!("{name} in the pod has MTU {}, not {}", link.mtu, want.plan.mtu));
-    let addresses = lookup("addresses", addresses(netlink, link.index))?;
+    let addresses = lookup("addresses", links::addresses(netlink))?;
     for &address in &want.plan.addresses {
         let length = Prefix::host(address).length();
-        expect(addresses.contains(&(address, length)), format!("the pod does not have the address {address}/{length}"));
+        let found = addresses.iter().any(|a| (a.index, a.address, a.length) == (link.index, address, length));
+        expect(found, format!("the pod does not have the address {address}/{length}"));
     }
-    let ipv4 = lookup("routes", seen::routes(netlink, AddressFamily::Inet))?;
-    let ipv6 = lookup("routes", seen::routes(netlink, AddressFamily::Inet6))?;
+    let routes = by_link(netlink, link.index)?;
     let neighbours = lookup("neighbours", neighbours(netlink, link.index))?;
     for route in &want.plan.routes {
-        let routes = if route.destination.address().is_ipv4() { &ipv4 } else { &ipv6 };
-        let as_planned = |seen: &RouteSeen| {
-            let destination = seen.destination.unwrap_or(Prefix::default_route(route.destination.family()).address());
-            (destination, seen.length) == (route.destination.address(), route.destination.length())
-                && seen.gateway == Some(route.gateway)
-                && seen.oif == Some(link.index)
-        };
-        let defect = format!("the pod has no route to {} by {}", route.destination, route.gateway);
-        expect(routes.iter().any(as_planned), defect);
-        let neighbour = (route.gateway, kernel::POD_LINK_MAC);
-        let defect = format!("the pod has no permanent neighbour entry for {}", route.gateway);
-        expect(neighbours.contains(&neighbour), defect);
+        let found = routes.contains(&(route.destination, Some(route.gateway)));
+        expect(found, format!("the pod has no route to {} by {}", route.destination, route.gateway));
+        let found = neighbours.contains(&(route.gateway, kernel::POD_LINK_MAC));
+        expect(found, format!("the pod has no permanent neighbour entry for {}", route.gateway));
     }
     Ok((defects, link.mac))
 }
 
-fn addresses(netlink: &mut Netlink, index: u32) -> Result<Vec<(IpAddr, u8)>, NetlinkError> {
-    netlink.dump(rtm::GETADDR, &AddressMessage::default(), |message| {
-        if u32_at(message.payload, 4)? != index {
-            return None;
+/// Destinations and gateways of the routes by a link, of both families.
+fn by_link(netlink: &mut Netlink, index: u32) -> Result<Vec<(Prefix, Option<IpAddr>)>, PodError> {
+    let mut found = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        for route in lookup("routes", seen::routes(netlink, family, Some(index)))? {
+            let hops = seen::next_hops(&route).iter().filter(|hop| hop.device == Some(index));
+            found.extend(hops.map(|hop| (route.prefix, hop.gateway)));
         }
-        let all = || attributes(message.payload.get(IFADDRMSG_LENGTH..).unwrap_or_default());
-        let local = all().find(|(kind, _)| *kind == IFA_LOCAL).or_else(|| all().find(|(kind, _)| *kind == IFA_ADDRESS));
-        Some((address(local?.1)?, u8_at(message.payload, 1)?))
-    })
+    }
+    Ok(found)
 }
 
 fn neighbours(netlink: &mut Netlink, index: u32) -> Result<Vec<(IpAddr, [u8; 6])>, NetlinkError> {

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use model::{Prefix, kernel};
 use netlink_packet_route::AddressFamily;
 
 use super::message::Requests;
-use super::seen::{self, is_ours};
+use super::seen;
 use super::{PodError, PodWant};
+use crate::actual::ActualRoute;
 use crate::linux::netlink::{NLM_F_EXCL, NLM_F_REPLACE, Netlink};
 use crate::linux::sysctl::SysctlError;
 
@@ -64,14 +66,19 @@ fn replace(netlink: &mut Netlink, taken: &[IpAddr], index: u32) -> Result<(), Po
     let mut requests = Requests::new();
     for &address in taken {
         let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-        let routes = seen::routes(netlink, family)
+        let routes = seen::routes(netlink, family, None)
             .map_err(|error| PodError::Netlink { doing: format!("look at the routes to {address}"), error })?;
-        let same = |r: &&seen::RouteSeen| r.is_to(address) && r.metric == model::kernel::ROUTE_METRIC;
-        if let Some(other) = routes.iter().find(|route| same(route) && !is_ours(route)) {
-            let oif = other.oif.map_or("nowhere".to_string(), |oif| format!("link {oif}"));
-            let protocol = other.protocol;
+        let rival = |route: &&ActualRoute| {
+            route.prefix == Prefix::host(address)
+                && route.metric == kernel::ROUTE_METRIC
+                && route.protocol != kernel::ROUTE_PROTOCOL
+        };
+        if let Some(rival) = routes.iter().find(rival) {
+            let device = seen::next_hops(rival).first().and_then(|hop| hop.device);
+            let by = device.map_or("nowhere".to_string(), |device| format!("link {device}"));
+            let protocol = rival.protocol;
             return Err(PodError::Foreign(format!(
-                "a route to {address} by {oif} exists, of protocol {protocol}, not ours; it is left alone"
+                "a route to {address} by {by} exists, of protocol {protocol}, not ours; it is left alone"
             )));
         }
         requests.host_route(address, index, NLM_F_REPLACE);

@@ -86,11 +86,6 @@ impl Requests {
         self.said(position, format!("set the MTU of {name} to {mtu}"));
     }
 
-    pub fn group(&mut self, index: u32, group: u32) {
-        let position = self.batch.push(rtm::SETLINK, 0, &link(index, vec![LinkAttribute::Group(group)]));
-        self.said(position, format!("put link {index} into group {group}"));
-    }
-
     /// Up, with an alias if one is given.
     pub fn up(&mut self, index: u32, alias: Option<&str>, name: &str) {
         let mut link = link(index, alias.map(|text| LinkAttribute::IfAlias(text.into())).into_iter().collect());
@@ -105,27 +100,12 @@ impl Requests {
         self.said(position, format!("delete {name}"));
     }
 
-    /// All links of a group go in one grace period of the kernel's.
-    pub fn delete_group(&mut self, group: u32) {
-        let position = self.batch.push(rtm::DELLINK, 0, &link(0, vec![LinkAttribute::Group(group)]));
-        self.said(position, format!("delete the links of group {group}"));
-    }
-
     /// The node's route to a pod's address: ours by protocol and metric.
     pub fn host_route(&mut self, address: IpAddr, index: u32, flag: u16) -> usize {
         let mut message = route(Prefix::host(address), Some(index), RouteProtocol::from(kernel::ROUTE_PROTOCOL));
         message.attributes.push(RouteAttribute::Priority(kernel::ROUTE_METRIC));
         let position = self.batch.push(rtm::NEWROUTE, NLM_F_CREATE | flag, &message);
         self.said(position, format!("add the route to {address}"))
-    }
-
-    /// Deletes our route to a pod's address, by whatever link.
-    pub fn delete_host_route(&mut self, address: IpAddr) {
-        let mut message = route(Prefix::host(address), None, RouteProtocol::from(kernel::ROUTE_PROTOCOL));
-        message.header.scope = RouteScope::NoWhere;
-        message.attributes.push(RouteAttribute::Priority(kernel::ROUTE_METRIC));
-        let position = self.batch.push(rtm::DELROUTE, 0, &message);
-        self.said(position, format!("delete the route to {address}"));
     }
 
     /// The link-local address that pods have as IPv6 gateway, should the kernel not make it by itself from the MAC address.

@@ -11,10 +11,9 @@ mod seen;
 mod tests;
 
 pub use check::check;
-pub use remove::{end_group, remove, retire, unroute};
-pub use seen::{HostSide, host_sides};
+pub use remove::remove;
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use model::api::AttachPlan;
 use model::kernel;
@@ -24,7 +23,6 @@ use self::seen::LinkSeen;
 use super::netlink::{Netlink, NetlinkError, Refusal};
 use super::netns::{Netns, NetnsError};
 use super::sysctl::SysctlError;
-use std::os::fd::AsFd;
 
 /// What a pod's link is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +122,7 @@ impl<'a> Plumber<'a> {
             let problem = format!("the pod has an interface {} already, and it is not ours", self.want.ifname);
             return Err(PodError::Foreign(problem));
         };
-        if host.kind != "veth" {
+        if !host.is_veth() {
             return Err(PodError::Foreign(format!("{name} exists and is no veth; it is left alone")));
         }
         if let Some(pair) = self.adopt(&host)? {
@@ -132,7 +130,7 @@ impl<'a> Plumber<'a> {
         }
         // Of an earlier sandbox of the same pod, which is on its way out: its name goes to the new one.
         let mut requests = Requests::new();
-        requests.delete_link(host.index, name);
+        requests.delete_link(host.link.index, name);
         requests.run(&mut self.netlink, &[libc::ENODEV])?;
         self.create()
     }
@@ -148,7 +146,7 @@ impl<'a> Plumber<'a> {
             Some(host) => Some(host),
             None => seen::link(&mut self.netlink, &self.want.plan.host_interface)?,
         };
-        match host.and_then(|host| Some((host.index, host.peer_index?))) {
+        match host.and_then(|host| Some((host.link.index, host.peer_index?))) {
             Some((host_ifindex, pod_ifindex)) => Ok(Pair { host_ifindex, pod_ifindex, mac: self.want.mac }),
             None => Err(PodError::Foreign(format!("{} went away while it was made", self.want.plan.host_interface))),
         }
@@ -161,7 +159,8 @@ impl<'a> Plumber<'a> {
         }
         let ifname = &self.want.ifname;
         let pod = self.inside(|netlink| seen::link(netlink, ifname))?;
-        let Some(pod) = pod.filter(|pod| Some(pod.index) == host.peer_index) else { return Ok(None) };
+        let Some(pod) = pod.filter(|pod| Some(pod.link.index) == host.peer_index) else { return Ok(None) };
+        let (host, pod) = (&host.link, pod.link);
         let pair = Pair { host_ifindex: host.index, pod_ifindex: pod.index, mac: pod.mac.unwrap_or(self.want.mac) };
         let mut requests = Requests::new();
         requests.repair_host(host.index, self.want);
@@ -202,5 +201,5 @@ impl<'a> Plumber<'a> {
     }
 }
 
-/// The setting of a link that tells its group.
+/// The link group of host sides.
 const GROUP: u32 = kernel::POD_LINK_GROUP;

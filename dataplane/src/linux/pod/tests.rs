@@ -3,11 +3,11 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use model::api::PodRoute;
+use model::api::{Attachment, PodRoute};
 use model::{Family, PodRef, Prefix, pod_link};
 
 use super::*;
-use crate::linux::netns;
+use crate::linux::{links, netns};
 
 /// Runs a test on a thread with a namespace of its own, as a node would have it.
 fn on_a_node(test: impl FnOnce() + Send + 'static) {
@@ -78,8 +78,10 @@ fn defects(want: &PodWant, pod: &Netns) -> Vec<String> {
     check(want, pod).unwrap().0
 }
 
-fn links() -> Vec<HostSide> {
-    host_sides(&mut Netlink::route().unwrap()).unwrap()
+/// Names of the host sides.
+fn pod_links() -> Vec<String> {
+    let links = links::read(&mut Netlink::route().unwrap()).unwrap();
+    links.into_iter().map(|link| link.name).filter(|name| pod_link::is_pod_link(name)).collect()
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn a_call_killed_between_any_two_steps_and_repeated_leaves_one_link_that_works()
             let pair = plumb(&want, &pod);
             assert!(first.is_none_or(|first| first == pair), "after {steps} steps the link is adopted");
             assert_eq!(defects(&want, &pod), Vec::<String>::new(), "after {steps} steps");
-            assert_eq!(links().len(), 2, "after {steps} steps");
+            assert_eq!(pod_links().len(), 2, "after {steps} steps");
             assert!(reaches(&other, &pod, "10.9.0.1") && reaches(&other, &pod, "fd00:9::1"), "after {steps} steps");
         });
     }
@@ -137,9 +139,7 @@ fn a_new_sandbox_of_the_same_pod_takes_the_links_name_over() {
         let again = want("a", &["10.9.0.7"]);
         plumb(&again, &new);
         assert_eq!(defects(&again, &new), Vec::<String>::new());
-        let links = links();
-        assert_eq!(links.len(), 1);
-        assert_eq!(links[0].addresses, ["10.9.0.7".parse::<IpAddr>().unwrap()]);
+        assert_eq!(pod_links().len(), 1);
     });
 }
 
@@ -150,7 +150,7 @@ fn an_interface_of_the_pods_own_is_left_alone() {
         plumb(&want("a", &["10.9.0.1"]), &pod);
         let error = Plumber::new(&want("b", &["10.9.0.2"]), &pod).unwrap().plumb().unwrap_err().to_string();
         assert_eq!(error, "the pod has an interface eth0 already, and it is not ours");
-        assert_eq!(links().len(), 1);
+        assert_eq!(pod_links().len(), 1);
     });
 }
 
@@ -165,7 +165,7 @@ fn our_stale_route_is_replaced_and_another_programs_is_not() {
         assert_eq!(defects(&want_new, &new), Vec::<String>::new());
 
         let mut netlink = Netlink::route().unwrap();
-        let index = seen::link(&mut netlink, &want_new.plan.host_interface).unwrap().unwrap().index;
+        let index = seen::link(&mut netlink, &want_new.plan.host_interface).unwrap().unwrap().link.index;
         let mut foreign = netlink_packet_route::route::RouteMessage::default();
         foreign.header.address_family = netlink_packet_route::AddressFamily::Inet;
         foreign.header.destination_prefix_length = 32;
@@ -200,25 +200,23 @@ fn a_pod_with_ipv6_switched_off_gets_its_ipv6_address() {
 }
 
 #[test]
-fn a_retired_link_goes_with_its_group_and_what_is_no_pod_link_stays() {
+fn a_link_is_removed_for_its_own_attachment_only() {
     on_a_node(|| {
-        let pods: Vec<Netns> = (0..3).map(|_| pod_netns()).collect();
-        let wants: Vec<PodWant> = (0..3).map(|n| want(&format!("p{n}"), &[&format!("10.9.0.{n}")])).collect();
-        for (want, pod) in wants.iter().zip(&pods) {
-            plumb(want, pod);
-        }
+        let pod = pod_netns();
+        let want = want("a", &["10.9.0.1"]);
+        let name = &want.plan.host_interface;
+        let attachment = |container: &str| Attachment { container_id: container.into(), ifname: "eth0".into() };
+        plumb(&want, &pod);
         let mut netlink = Netlink::route().unwrap();
-        let names: Vec<String> = wants[..2].iter().map(|want| want.plan.host_interface.clone()).collect();
-        let odd = ["lo".to_string(), "cali00000000000".to_string()];
-        unroute(&mut netlink, &wants[0].plan.addresses).unwrap();
-        unroute(&mut netlink, &wants[0].plan.addresses).unwrap();
-        let left = links().into_iter().find(|link| link.name == names[0]).unwrap();
-        assert_eq!(left.addresses, Vec::<IpAddr>::new());
-        assert_eq!(retire(&mut netlink, &[&names[..], &odd[..]].concat()).unwrap(), 2);
-        end_group(&mut netlink).unwrap();
-        end_group(&mut netlink).unwrap();
-        let left: Vec<String> = links().into_iter().map(|link| link.name).collect();
-        assert_eq!(left, [wants[2].plan.host_interface.clone()]);
+        assert!(!remove(&mut netlink, name, &attachment("b"), Some(&pod)).unwrap(), "its mark names another");
+        assert!(remove(&mut netlink, name, &attachment("a"), None).unwrap());
+        assert!(!remove(&mut netlink, name, &attachment("a"), None).unwrap(), "gone is as good");
+        // Killed before the mark: the namespace tells.
+        Plumber::new(&want, &pod).unwrap().pair().unwrap();
+        assert!(!remove(&mut netlink, name, &attachment("a"), None).unwrap());
+        assert!(!remove(&mut netlink, name, &attachment("a"), Some(&pod_netns())).unwrap());
+        assert!(remove(&mut netlink, name, &attachment("a"), Some(&pod)).unwrap());
+        assert!(pod_links().is_empty());
     });
 }
 
