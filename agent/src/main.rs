@@ -89,10 +89,11 @@ async fn serve(options: run::Options, path: PathBuf, http_address: String) -> an
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tracing::info!(node = %options.node, version = env!("CARGO_PKG_VERSION"), "margay-agent starts");
+    // The socket first: a second agent finds it taken and ends before it has touched journal or kernel.
+    let listener = socket::listen(&path).with_context(|| format!("--socket {}", path.display()))?;
     let (speaker, mut speaking) = speaker::spawn();
     let (reconciler, mut ended) = run::start(&options, speaker.clone())?;
     let front = Front::new(reconciler, speaker);
-    let listener = socket::listen(&path).with_context(|| format!("--socket {}", path.display()))?;
     tracing::info!(socket = %path.display(), "answering");
     tokio::spawn(socket::serve(listener, {
         let front = front.clone();
