@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-use super::parse::{Invalid, Warnings};
+use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
 use super::{GoDuration, Meta, SecretKeyRef};
 use crate::{Asn, Prefix};
@@ -107,20 +107,8 @@ impl<'de> Deserialize<'de> for Community {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BgpConfigurationWire {
-    #[serde(rename = "apiVersion")]
-    _api_version: serde::de::IgnoredAny,
-    #[serde(rename = "kind")]
-    _kind: serde::de::IgnoredAny,
-    metadata: Meta,
-    #[serde(default)]
-    spec: BgpConfigurationSpec,
-}
-
-#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct BgpConfigurationSpec {
+pub(super) struct BgpConfigurationSpec {
     log_severity_screen: Option<String>,
     node_to_node_mesh_enabled: Option<bool>,
     as_number: Option<Asn>,
@@ -167,7 +155,7 @@ struct ServiceBlock {
     _cidr: Prefix,
 }
 
-impl BgpConfigurationWire {
+impl Envelope<BgpConfigurationSpec> {
     pub(super) fn check(self, warnings: &mut Warnings) -> Result<BgpConfiguration, Invalid> {
         let spec = self.spec;
         let name = &self.metadata.name;

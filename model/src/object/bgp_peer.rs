@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::parse::{Invalid, Warnings};
+use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
 use super::{GoDuration, Meta, SecretKeyRef};
 use crate::selector::Selector;
@@ -132,20 +132,8 @@ impl<'de> Deserialize<'de> for PeerAddress {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct BgpPeerWire {
-    #[serde(rename = "apiVersion")]
-    _api_version: serde::de::IgnoredAny,
-    #[serde(rename = "kind")]
-    _kind: serde::de::IgnoredAny,
-    metadata: Meta,
-    #[serde(default)]
-    spec: BgpPeerSpec,
-}
-
-#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct BgpPeerSpec {
+pub(super) struct BgpPeerSpec {
     node: Option<String>,
     node_selector: Option<String>,
     #[serde(rename = "peerIP")]
@@ -175,7 +163,7 @@ struct BgpPeerSpec {
     local_workload_selector: Option<String>,
 }
 
-impl BgpPeerWire {
+impl Envelope<BgpPeerSpec> {
     pub(super) fn check(self, _warnings: &mut Warnings) -> Result<BgpPeer, Invalid> {
         let spec = self.spec;
         // To ignore one of these would change what is sent or believed: better no change than a wrong one.

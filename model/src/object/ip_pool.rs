@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Meta;
-use super::parse::{Invalid, Warnings};
+use super::parse::{Envelope, Invalid, Warnings};
 use crate::selector::Selector;
 use crate::{Family, Prefix};
 
@@ -76,21 +76,8 @@ impl IpPool {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct IpPoolWire {
-    #[serde(rename = "apiVersion")]
-    _api_version: serde::de::IgnoredAny,
-    #[serde(rename = "kind")]
-    _kind: serde::de::IgnoredAny,
-    metadata: Meta,
-    spec: IpPoolSpec,
-    #[serde(default, rename = "status")]
-    _status: serde::de::IgnoredAny,
-}
-
-#[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct IpPoolSpec {
+pub(super) struct IpPoolSpec {
     cidr: Prefix,
     #[serde(default)]
     ipip_mode: EncapMode,
@@ -114,7 +101,7 @@ struct IpPoolSpec {
     assignment_mode: AssignmentMode,
 }
 
-impl IpPoolWire {
+impl Envelope<IpPoolSpec> {
     pub(super) fn check(self, _warnings: &mut Warnings) -> Result<IpPool, Invalid> {
         let IpPoolSpec { cidr, ipip_mode, vxlan_mode, block_size, allowed_uses, .. } = &self.spec;
         let family = cidr.family();

@@ -184,11 +184,33 @@ fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Inv
         Kind::Namespace => Object::Namespace(typed::<pod::NamespaceWire>(value)?.into()),
         Kind::Secret => Object::Secret(Secret::try_from(typed::<secret::SecretWire>(value)?)?),
         Kind::BgpConfiguration => {
-            Object::BgpConfiguration(typed::<bgp_configuration::BgpConfigurationWire>(value)?.check(warnings)?)
+            Object::BgpConfiguration(calico::<bgp_configuration::BgpConfigurationSpec>(value)?.check(warnings)?)
         }
-        Kind::BgpPeer => Object::BgpPeer(typed::<bgp_peer::BgpPeerWire>(value)?.check(warnings)?),
-        Kind::IpPool => Object::IpPool(typed::<ip_pool::IpPoolWire>(value)?.check(warnings)?),
+        Kind::BgpPeer => Object::BgpPeer(calico::<bgp_peer::BgpPeerSpec>(value)?.check(warnings)?),
+        Kind::IpPool => Object::IpPool(calico::<ip_pool::IpPoolSpec>(value)?.check(warnings)?),
     })
+}
+
+/// What every object of Calico's is wrapped in.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Envelope<S> {
+    #[serde(rename = "apiVersion")]
+    _api_version: serde::de::IgnoredAny,
+    #[serde(rename = "kind")]
+    _kind: serde::de::IgnoredAny,
+    pub(super) metadata: Meta,
+    pub(super) spec: S,
+    #[serde(default, rename = "status")]
+    _status: serde::de::IgnoredAny,
+}
+
+/// Types an object of Calico's; one without `spec` is one with an empty `spec`.
+fn calico<'de, S: Deserialize<'de>>(mut value: Value) -> Result<Envelope<S>, Invalid> {
+    if let Some(map) = value.as_object_mut() {
+        map.entry("spec").or_insert_with(|| Value::Object(serde_json::Map::new()));
+    }
+    typed(value)
 }
 
 /// Types a value; an error carries the path of the field it is about.
