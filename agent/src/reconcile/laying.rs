@@ -59,6 +59,10 @@ impl Slot {
 impl Reconciler {
     /// Gives jobs for all that is other than wanted.
     pub(super) fn push(&mut self, now: Time) {
+        if self.reading.begin(now) {
+            self.meanwhile = Some(Vec::new());
+            self.worker.give(Job::ReadRoutes);
+        }
         if self.tunnel.begin(now) {
             self.worker.give(Job::Tunnel(self.desired.tunnel));
         }
@@ -114,16 +118,14 @@ impl Reconciler {
         match done {
             Done::Routes { steps, outcome } => self.routes_done(steps, outcome, now),
             Done::Read(Ok(routes)) => {
-                self.routes_busy = false;
+                self.reading.end(Ok(()), "reading of the routes", now);
+                self.routes_busy = self.reading.wanted;
                 // Whichever is the newer: the last word on each place comes last.
                 let meanwhile = self.meanwhile.take().unwrap_or_default();
                 let facts = std::iter::once(KernelEvent::Routes(routes)).chain(meanwhile).map(Fact::Kernel);
                 facts.for_each(|fact| self.take_in(fact, now));
             }
-            Done::Read(Err(problem)) => {
-                tracing::warn!(%problem, "the routes can't be read");
-                self.worker.give(Job::ReadRoutes);
-            }
+            Done::Read(Err(problem)) => self.reading.end(Err(problem), "reading of the routes", now),
             Done::Tunnel(outcome) => {
                 outcome.iter().flatten().for_each(|change| tracing::info!(%change, "tunnel device"));
                 self.tunnel.end(outcome.map(|_| ()), "tunnel device", now);
@@ -178,9 +180,9 @@ impl Reconciler {
         }
     }
 
+    /// No step is taken by a picture that is out of date: the reading comes first.
     fn read_routes(&mut self) {
         self.routes_busy = true;
-        self.meanwhile = Some(Vec::new());
-        self.worker.give(Job::ReadRoutes);
+        self.reading.wanted = true;
     }
 }

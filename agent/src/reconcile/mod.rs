@@ -27,6 +27,9 @@ use laying::Slot;
 /// How long after a restart a predecessor's routes may stay for the sake of peers that are not up yet.
 const SWEEP_DEFERRAL: Duration = Duration::from_secs(10);
 
+/// Events kept while the routes are being read; should more come, the routes are read once more instead.
+const MEANWHILE: usize = 65_536;
+
 /// What the loop tells whoever watches: readiness and counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
@@ -64,6 +67,7 @@ pub struct Reconciler {
     routes_busy: bool,
     /// What the kernel told while its routes are being read: told again afterwards, as the reading may be older.
     meanwhile: Option<Vec<KernelEvent>>,
+    reading: Slot,
     tunnel: Slot,
     nat: Slot,
     forwarding: Slot,
@@ -114,6 +118,7 @@ impl Reconciler {
             worker: birth.worker,
             routes_busy: false,
             meanwhile: None,
+            reading: Slot::default(),
             tunnel: Slot::default(),
             nat: Slot::default(),
             forwarding: Slot::default(),
@@ -132,6 +137,10 @@ impl Reconciler {
         self.note(&fact, now);
         if let (Fact::Kernel(event), Some(meanwhile)) = (&fact, &mut self.meanwhile) {
             meanwhile.push(event.clone());
+            if meanwhile.len() > MEANWHILE {
+                meanwhile.clear();
+                self.reading.wanted = true;
+            }
         }
         self.take_in(fact, now);
     }
@@ -173,7 +182,7 @@ impl Reconciler {
         let routes = if self.routes_busy { None } else { self.bench.deadline() };
         let sweep = Time::START + SWEEP_DEFERRAL;
         let sweep = (!self.places.is_empty() && !self.routes_busy && now < sweep).then_some(sweep);
-        [routes, sweep, self.tunnel.again, self.nat.again, self.forwarding.again, self.leases_due]
+        [routes, sweep, self.reading.again, self.tunnel.again, self.nat.again, self.forwarding.again, self.leases_due]
             .into_iter()
             .flatten()
             .min()
@@ -246,11 +255,8 @@ impl Reconciler {
         if let Some(problem) = &self.ledger_problem {
             return Some(problem.clone());
         }
-        let waiting =
-            [(Source::Objects, "the objects"), (Source::Kernel, "the kernel"), (Source::Leases, "the leases")];
-        let waiting: Vec<&str> = waiting.iter().filter(|(s, _)| !self.world.is_in_sync(*s)).map(|(_, w)| *w).collect();
-        if !waiting.is_empty() {
-            return Some(format!("still reading {}", waiting.join(", ")));
+        if let Some(reading) = self.still_reading() {
+            return Some(reading);
         }
         let Some(node) = self.world.objects.node(&self.world.node) else {
             return Some(format!("there is no Node {}: its pod CIDRs are not known", self.world.node));
@@ -265,6 +271,14 @@ impl Reconciler {
         };
         let reasons: Vec<String> = space.blocks.iter().filter_map(closed).collect();
         (reasons.len() == space.blocks.len()).then(|| format!("no address can be given: {}", reasons.join("; ")))
+    }
+
+    /// What has not been read yet since the agent began.
+    fn still_reading(&self) -> Option<String> {
+        let sources =
+            [(Source::Objects, "the objects"), (Source::Kernel, "the kernel"), (Source::Leases, "the leases")];
+        let waiting: Vec<&str> = sources.iter().filter(|(s, _)| !self.world.is_in_sync(*s)).map(|(_, w)| *w).collect();
+        (!waiting.is_empty()).then(|| format!("still reading {}", waiting.join(", ")))
     }
 
     /// Says in the log what a person should hear of, and counts.

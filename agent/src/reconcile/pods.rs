@@ -16,11 +16,14 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 impl Reconciler {
     pub(super) fn attach(&mut self, attach: Attach, now: Time, unix_seconds: u64) -> Reply {
+        if let Some(message) = self.still_reading() {
+            return refuse(RefusalCode::NotReady, message);
+        }
         if let Some(message) = self.not_ready() {
             return refuse(RefusalCode::TryAgain, message);
         }
         let Some(ledger) = &mut self.ledger else {
-            return refuse(RefusalCode::TryAgain, "the leases are not read yet");
+            return refuse(RefusalCode::NotReady, "the leases are not read yet");
         };
         let space = pods::space(&self.world, attach.pod.as_ref());
         let annotations = pods::annotations(&self.world, attach.pod.as_ref());
@@ -42,7 +45,7 @@ impl Reconciler {
 
     pub(super) fn attached(&mut self, attached: &Attached, now: Time) -> Reply {
         let Some(ledger) = &mut self.ledger else {
-            return refuse(RefusalCode::TryAgain, "the leases are not read yet");
+            return refuse(RefusalCode::NotReady, "the leases are not read yet");
         };
         match ledger.attached(attached) {
             Ok(true) => {
@@ -58,7 +61,7 @@ impl Reconciler {
 
     pub(super) fn detach(&mut self, detach: &Detach, now: Time) -> Reply {
         let Some(ledger) = &mut self.ledger else {
-            return refuse(RefusalCode::TryAgain, "the leases are not read yet");
+            return refuse(RefusalCode::NotReady, "the leases are not read yet");
         };
         match ledger.detach(detach) {
             Ok(released) => {
@@ -71,7 +74,7 @@ impl Reconciler {
 
     pub(super) fn gc(&mut self, gc: &Gc, now: Time) -> Reply {
         let Some(ledger) = &mut self.ledger else {
-            return refuse(RefusalCode::TryAgain, "the leases are not read yet");
+            return refuse(RefusalCode::NotReady, "the leases are not read yet");
         };
         match ledger.gc(gc) {
             Ok(released) => {
