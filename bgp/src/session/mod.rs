@@ -1,5 +1,8 @@
 //! One peer's session: the state machine of RFC 4271 §8, without its sockets.
 //!
+//! Of the optional session attributes (§8.1.1) there are DampPeerOscillations (a rest that grows), PassiveTcpEstablishment and
+//! TrackTcpState; DelayOpen is not, because an OPEN that waits only makes collisions last longer.
+//!
 //! A state is a variant that owns what is known by then. A second connection to the same peer (both sides dialled) is a
 //! second, short-lived state beside the first, until §6.8 decides which of the two stays.
 

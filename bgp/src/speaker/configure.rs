@@ -8,7 +8,7 @@ use model::{Family, Prefix, Time};
 use super::act::Tables;
 use super::peer::Peer;
 use super::{Output, PeerChange, Speaker};
-use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig};
+use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig, Start};
 use crate::filter::Guard;
 use crate::rib::{Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs, Shared, Source, SourceInfo, Unicast};
 use crate::session::{Established, Forwarding, Local, Restarting, Why, offered};
@@ -16,16 +16,20 @@ use crate::wire::attr::Origin;
 use crate::wire::notification::cease;
 use crate::wire::{Attributes, Community, LargeCommunity, NextHop, Nlri, Notification, Transmit, encode};
 
-/// What sessions need of the configuration.
-pub(super) fn local(config: &SpeakerConfig, restarted: bool) -> Local {
+/// What sessions need of the configuration, with the bits of OPEN (RFC 4724 §3) that go with the start.
+pub(super) fn local(config: &SpeakerConfig, start: Start) -> Local {
+    let (restarting, forwarding) = match start {
+        Start::Fresh => (Restarting::No, Forwarding::Lost),
+        Start::Restarted => (Restarting::JustRestarted, Forwarding::Kept),
+    };
     Local {
         router_id: config.router_id,
         local_as: config.local_as,
         ipv4: config.local_ipv4,
         ipv6: config.local_ipv6,
         restart_time: config.graceful_restart.restart_time,
-        restarting: if restarted { Restarting::JustRestarted } else { Restarting::No },
-        forwarding: if restarted { Forwarding::Kept } else { Forwarding::Lost },
+        restarting,
+        forwarding,
         timers: config.timers.clone(),
     }
 }
@@ -87,13 +91,13 @@ impl Speaker {
         };
         self.remove_peers(now, &new);
         let Local { restarting, forwarding, .. } = self.local;
-        let now_local = Local { restarting, forwarding, ..local(&new, false) };
+        let now_local = Local { restarting, forwarding, ..local(&new, Start::Fresh) };
         let old_local = std::mem::replace(&mut self.local, now_local);
         self.shared.adopt(&new);
 
         let policy = old.originate.keys().ne(new.originate.keys()) || old.pools != new.pools;
         let reflector = old.cluster_id != new.cluster_id;
-        if policy || self.peers.len() == 1 {
+        if policy {
             self.ipv4.guard = Guard::new(Family::Ipv4, new.originate.keys(), &new.pools);
             self.ipv6.guard = Guard::new(Family::Ipv6, new.originate.keys(), &new.pools);
         }
@@ -109,8 +113,6 @@ impl Speaker {
         }
         self.originate(&old, &new);
         if soft {
-            self.ipv4.recheck(&mut self.shared);
-            self.ipv6.recheck(&mut self.shared);
             self.regroup(now);
         }
         if policy || reflector || old.multipath != new.multipath {
@@ -256,7 +258,7 @@ impl Speaker {
         agreed.families.iter().filter_map(key).collect()
     }
 
-    /// Puts every peer whose session is up into the groups that it belongs to by now.
+    /// Puts every peer whose session is up into the groups that it belongs to by now, and judges all paths anew.
     fn regroup(&mut self, now: Time) {
         let sources: Vec<Source> = self.by_key.values().copied().collect();
         for source in sources {

@@ -153,7 +153,8 @@ pub enum Output {
         /// The session's parameters.
         context: Context,
     },
-    /// The best paths of a prefix changed. Only the latest state of a prefix is reported.
+    /// The next hops of a prefix changed. Only the latest state of a prefix is reported; a path whose other attributes
+    /// change is not.
     Route(RouteChange),
     /// A session changed its state.
     Peer(PeerChange),

@@ -58,15 +58,19 @@ impl Speaker {
     /// number that differs between nodes and starts.
     pub fn new(config: SpeakerConfig, now: Time, seed: u64) -> Speaker {
         let until = now + config.graceful_restart.deferral;
-        let restarted = config.graceful_restart.start == Start::Restarted;
+        let start = config.graceful_restart.start;
+        let hold = match start {
+            Start::Fresh => Hold::Nothing,
+            Start::Restarted => Hold::Learned,
+        };
         let empty = SpeakerConfig::new(config.router_id, config.local_as);
         let mut speaker = Speaker {
-            local: configure::local(&config, restarted),
+            local: configure::local(&config, start),
             peers: vec![None],
             by_key: BTreeMap::new(),
             by_conn: HashMap::new(),
             conns: 0,
-            shared: Shared::new(&config, if restarted { Hold::Learned } else { Hold::Nothing }),
+            shared: Shared::new(&config, hold),
             ipv4: Unicast::default(),
             ipv6: Unicast::default(),
             timers: BTreeSet::new(),
