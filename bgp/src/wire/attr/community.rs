@@ -107,3 +107,29 @@ impl fmt::Debug for ExtendedCommunity {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_community_reads_as_it_is_written() {
+        for text in ["0:0", "64512:100", "65535:65281"] {
+            assert_eq!(text.parse::<Community>().map(|c| c.to_string()), Ok(text.to_string()));
+        }
+        assert_eq!("65535:65281".parse(), Ok(Community::NO_EXPORT));
+        for text in ["0:0:0", "4200000001:1:4294967295"] {
+            assert_eq!(text.parse::<LargeCommunity>().map(|c| c.to_string()), Ok(text.to_string()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_community_is_named() {
+        for text in ["", "1", "1:", ":1", "1:2:3", "65536:1", "1:65536", "a:b", "1:-1", "1: 2"] {
+            assert_eq!(text.parse::<Community>(), Err(CommunityError(text.to_string())), "{text}");
+        }
+        for text in ["1:2", "1:2:3:4", "1:2:4294967296"] {
+            assert_eq!(text.parse::<LargeCommunity>(), Err(CommunityError(text.to_string())), "{text}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Path attributes: what each may look like, what happens when it does not, and the set of them that a route has.
 //!
-//! [`table`] has a row per attribute; everything else serves its columns.
+//! `table` has a row per attribute; everything else serves its columns.
 
 pub(crate) mod as_path;
 pub(crate) mod collect;
