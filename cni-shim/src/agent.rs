@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use model::api::{Answer, LINE_LIMIT, Refusal, Reply, Request};
+use model::api::{Answer, LINE_LIMIT, Refusal, RefusalCode, Reply, Request};
 
 /// Between two attempts while the agent is away.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -17,6 +17,12 @@ pub enum AskError {
     Away(String),
     /// The agent answered no.
     Refused(Refusal),
+}
+
+impl AskError {
+    fn is_not_ready(&self) -> bool {
+        matches!(self, AskError::Refused(refusal) if refusal.code == RefusalCode::NotReady)
+    }
 }
 
 /// A conversation with the agent, which may go away and come back meanwhile.
@@ -33,8 +39,8 @@ impl Agent {
         Agent { socket: socket.to_path_buf(), until: Instant::now() + within, stream: None }
     }
 
-    /// Asks once: an agent that is away is not waited for.
-    pub fn ask(&mut self, request: &Request) -> Result<Answer, AskError> {
+    /// Asks once: neither an agent that is away is waited for, nor one that is not ready.
+    pub fn once(&mut self, request: &Request) -> Result<Answer, AskError> {
         match self.attempt(request) {
             Ok(Reply::Ok(answer)) => Ok(answer),
             Ok(Reply::Error(refusal)) => Err(AskError::Refused(refusal)),
@@ -45,11 +51,20 @@ impl Agent {
         }
     }
 
+    /// Asks an agent that is there, until it is ready or the time is up.
+    pub fn ask(&mut self, request: &Request) -> Result<Answer, AskError> {
+        self.until(request, |error| error.is_not_ready())
+    }
+
     /// Asks until there is an answer or the time is up. Every request may be repeated: the agent answers alike.
     pub fn persist(&mut self, request: &Request) -> Result<Answer, AskError> {
+        self.until(request, |error| error.is_not_ready() || matches!(error, AskError::Away(_)))
+    }
+
+    fn until(&mut self, request: &Request, again: impl Fn(&AskError) -> bool) -> Result<Answer, AskError> {
         loop {
-            match self.ask(request) {
-                Err(AskError::Away(_)) if Instant::now() + PAUSE < self.until => std::thread::sleep(PAUSE),
+            match self.once(request) {
+                Err(error) if again(&error) && Instant::now() + PAUSE < self.until => std::thread::sleep(PAUSE),
                 answer => return answer,
             }
         }

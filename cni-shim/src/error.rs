@@ -85,7 +85,7 @@ impl CniError {
     pub fn refused(refusal: Refusal) -> CniError {
         let code = match refusal.code {
             RefusalCode::Invalid => code::CONFIG,
-            RefusalCode::TryAgain => code::TRY_AGAIN,
+            RefusalCode::TryAgain | RefusalCode::NotReady => code::TRY_AGAIN,
             RefusalCode::Unknown => code::UNKNOWN,
             RefusalCode::Internal => code::INTERNAL,
         };

@@ -133,7 +133,7 @@ fn gc(config: &Config) -> Result<String, CniError> {
 }
 
 fn status(config: &Config) -> Result<String, CniError> {
-    match Agent::new(&config.socket, ANSWER_WITHIN).ask(&Request::Status) {
+    match Agent::new(&config.socket, ANSWER_WITHIN).once(&Request::Status) {
         Ok(_) => Ok(String::new()),
         Err(AskError::Away(text)) => Err(CniError::new(code::UNAVAILABLE, text)),
         Err(AskError::Refused(refusal)) => Err(CniError::new(code::UNAVAILABLE, refusal.message)),

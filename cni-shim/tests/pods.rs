@@ -127,8 +127,26 @@ fn an_add_waits_for_an_agent_that_comes_back() {
         let agent = Agent::away();
         let pod = Pod::new("a");
         let child = begin("ADD", &pod, "", &agent.config("1.0.0"));
+        // Not to make it pass, but to let the shim find nobody first; it passes without, too.
         thread::sleep(Duration::from_millis(300));
         agent.come();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    });
+}
+
+#[test]
+fn an_add_waits_for_an_agent_that_is_still_reading_and_status_does_not() {
+    on_a_node(|| {
+        let agent = Agent::new();
+        let pod = Pod::new("a");
+        agent.refuse(RefusalCode::NotReady, "still reading the kernel");
+        assert_eq!(error(&call("STATUS", &pod, "", &agent.config("1.1.0"))), (50, "still reading the kernel".into()));
+        let child = begin("ADD", &pod, "", &agent.config("1.0.0"));
+        while agent.requests().len() < 4 {
+            thread::yield_now();
+        }
+        agent.known.lock().unwrap().refuse = None;
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     });

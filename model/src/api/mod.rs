@@ -80,6 +80,8 @@ pub enum RefusalCode {
     Invalid,
     /// Not now: no address free, not in sync (CNI code 11; STATUS: 50).
     TryAgain,
+    /// Not yet, but in a moment: the agent has just begun and is still reading (as [`RefusalCode::TryAgain`] after a while).
+    NotReady,
     /// There is no such attachment (CNI code 3).
     Unknown,
     /// Something broke inside (CNI code 999).
