@@ -105,7 +105,10 @@ fn together(mut kernel: RouteWhyView, speaker: Option<(Prefix, Why)>) -> RouteWh
     let Some((prefix, why)) = speaker else { return kernel };
     match kernel.prefix {
         Some(of_kernel) if of_kernel == prefix => {
-            kernel.verdict = format!("{}; {}", why.verdict, kernel.verdict);
+            // Of a route that is as it should be the speaker has said why already.
+            let installed = kernel.route.as_ref().is_some_and(|route| route.installed);
+            let there = if installed { "in the kernel".to_string() } else { kernel.verdict };
+            kernel.verdict = format!("{}; {there}", why.verdict);
             RouteWhyView { paths: why.paths, ..kernel }
         }
         Some(of_kernel) if of_kernel.length() > prefix.length() => kernel,

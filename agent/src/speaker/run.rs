@@ -307,7 +307,7 @@ impl Loop {
 
     /// Says what is new: a peer that is away for a night is dialled every few seconds, and said to be away once.
     fn log_peer(&mut self, change: &PeerChange) {
-        use model::api::show::SessionState::Established;
+        use model::api::show::SessionState::{Active, Established, Idle};
         let PeerChange { peer, state, reason } = change;
         let said = match state {
             Some(Established) => "up".to_string(),
@@ -315,14 +315,18 @@ impl Loop {
             None => "no longer a peer".to_string(),
         };
         let new = self.said.get(peer) != Some(&said);
+        // The states in between are on the way to one of these.
+        let rests = matches!(state, Some(Idle | Active));
         match state {
             Some(Established) => info!(%peer, "session is up"),
-            Some(state) if new => info!(%peer, state = state.name(), reason, "session is not up"),
+            Some(state) if new && rests => info!(%peer, state = state.name(), reason, "session is not up"),
             Some(state) => debug!(%peer, state = state.name(), reason, "session is not up"),
             None => info!(%peer, "no longer a peer"),
         }
         match state {
-            Some(_) => drop(self.said.insert(*peer, said)),
+            Some(Established) => drop(self.said.insert(*peer, said)),
+            Some(_) if rests => drop(self.said.insert(*peer, said)),
+            Some(_) => {}
             None => drop(self.said.remove(peer)),
         }
     }

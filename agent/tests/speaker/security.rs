@@ -75,6 +75,21 @@ fn a_password_that_changes_resets_this_session_only() {
 }
 
 #[test]
+fn passwords_and_gtsm_hold_over_ipv6_too() {
+    alone(|| async {
+        let (mut a, mut b) = (Node::new("fd00::1", 65001), Node::new("fd00::2", 65002));
+        let guarded = |text: &'static str| {
+            move |p: &mut PeerConfig| (p.password, p.ttl_security) = (Some(Secret::new(text)), Some(1))
+        };
+        a.peer("fd00::2", 65002, guarded("one")).go();
+        b.peer("fd00::1", 65001, guarded("two")).go();
+        a.until("fd00::2", |p| p.reason.contains("password")).await;
+        b.peer("fd00::1", 65001, guarded("one")).go();
+        a.up("fd00::2").await;
+    });
+}
+
+#[test]
 fn rfc5082_a_session_with_gtsm_comes_up_whoever_dials() {
     for (options, dial) in [("passive on;", Dialling::Active), ("", Dialling::Passive)] {
         alone(move || async move {
