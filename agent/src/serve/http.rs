@@ -13,10 +13,16 @@ use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::Front;
+use super::bounded::Bounded;
 use super::metrics::Seen;
 
 /// A loop that does not answer for so long is not alive.
 const ALIVE: Duration = Duration::from_secs(5);
+
+/// Connections at a time.
+const CONNECTIONS: usize = 64;
+/// How long one may last: several scrapes, and no more.
+const LIFETIME: Duration = Duration::from_secs(60);
 
 /// Serves `/metrics`, `/livez` and `/readyz` for ever.
 ///
@@ -28,7 +34,7 @@ pub async fn serve_http(listener: TcpListener, front: Front) -> io::Result<()> {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .with_state(front);
-    axum::serve(listener, router).await
+    axum::serve(Bounded::new(listener, CONNECTIONS, LIFETIME), router).await
 }
 
 async fn metrics(State(front): State<Front>) -> impl IntoResponse {

@@ -1,6 +1,7 @@
 //! What the agent answers: the CNI shim and margayctl on a unix socket, Prometheus and probes over HTTP.
 
 mod answer;
+mod bounded;
 mod http;
 mod metrics;
 pub mod socket;
