@@ -98,14 +98,14 @@ impl Process {
     }
 }
 
-/// When the process started; none if there is none, or only its remains.
+/// When the process started; none if there is none, or only its remains. A zombie with threads has not yet closed its files.
 fn started(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, after_name) = stat.rsplit_once(") ")?;
-    let mut fields = after_name.split(' ');
-    let state = fields.next()?;
-    if state == "Z" || state == "X" {
+    let fields: Vec<&str> = after_name.split(' ').collect();
+    let (state, threads, started) = (fields.first()?, fields.get(17)?, fields.get(19)?);
+    if *state == "X" || (*state == "Z" && matches!(*threads, "0" | "1")) {
         return None;
     }
-    fields.nth(18)?.parse().ok()
+    started.parse().ok()
 }
