@@ -59,6 +59,13 @@ pub enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
+    /// What changed on this node, when and why: sessions, best paths, kernel routes, objects, pods.
+    History {
+        /// Only of this prefix (and those inside), peer, pod (namespace/name) or object (Kind/name).
+        of: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Write man pages into a directory.
     Man {
         /// Made if it is not there.

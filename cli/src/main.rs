@@ -15,8 +15,8 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use model::api::Show;
 use model::api::show::{
-    AddressView, BgpRoutes, IpamCheckView, IpamView, NodeStatusView, ObjectErrorView, ObjectView, PeerView, PodView,
-    RouteWhyView,
+    AddressView, BgpRoutes, ChangeView, IpamCheckView, IpamView, NodeStatusView, ObjectErrorView, ObjectView, PeerView,
+    PodView, RouteWhyView,
 };
 
 use self::args::{Arguments, BgpCommand, Command, GetArguments, IpamCommand, NodeCommand, PodCommand, RouteCommand};
@@ -58,6 +58,10 @@ fn run(arguments: Arguments) -> anyhow::Result<Verdict> {
         }
         Command::Get(get) => get_objects(&mut client, get)?,
         Command::Check { directory, output } => return check::check(&directory, output.format),
+        Command::History { of, output } => {
+            let changes: Vec<ChangeView> = client.show(Show::History { of })?;
+            show(&changes, output.format, |_| view::history::list(&changes))?;
+        }
         Command::Diags { file } => diags::diags(&mut client, file.as_deref())?,
         Command::Version => print(&version(&mut client))?,
         Command::Completion { shell } => {

@@ -172,9 +172,9 @@ impl Reconciler {
                 _ => unknown = true,
             }
         }
-        for (_, step) in steps.iter().enumerate().filter(|(position, _)| !failed.contains(position)) {
-            self.bench.clear(&step.key());
-        }
+        let taken = steps.iter().enumerate().filter(|(position, _)| !failed.contains(position)).map(|(_, step)| step);
+        taken.clone().for_each(|step| self.bench.clear(&step.key()));
+        self.history.steps(taken, now);
         if unknown {
             self.read_routes();
         }

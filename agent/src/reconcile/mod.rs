@@ -1,5 +1,6 @@
 //! Loop 1: facts in, plans out, hands told. Owns the world; never touches a BGP socket.
 
+mod history;
 mod journal;
 mod laying;
 mod pods;
@@ -21,6 +22,7 @@ use crate::fact::{Fact, Source};
 use crate::plan::bgp::BgpPlan;
 use crate::plan::desired::Desired;
 use crate::world::{Dirty, World};
+use history::History;
 pub use journal::Recorder;
 use laying::Slot;
 
@@ -79,6 +81,7 @@ pub struct Reconciler {
     /// The speaker's plan has changed since it was last taken.
     bgp_changed: bool,
     recorder: Option<Recorder>,
+    history: History,
     resyncs: u64,
     /// When the agent started, seconds since the Unix epoch.
     born: u64,
@@ -127,6 +130,7 @@ impl Reconciler {
             leases_due: None,
             bgp_changed: false,
             recorder: birth.recorder,
+            history: History::born(birth.unix_seconds),
             resyncs: 0,
             born: birth.unix_seconds,
         }
@@ -135,6 +139,7 @@ impl Reconciler {
     /// Takes a fact in; what follows is done by [`Reconciler::settle`].
     pub fn learn(&mut self, fact: Fact, now: Time) {
         self.note(&fact, now);
+        self.history.note(&fact, now);
         if let (Fact::Kernel(event), Some(meanwhile)) = (&fact, &mut self.meanwhile) {
             meanwhile.push(event.clone());
             if meanwhile.len() > MEANWHILE {

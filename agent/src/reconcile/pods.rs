@@ -153,6 +153,7 @@ impl Reconciler {
 
     fn release(&mut self, released: Released, now: Time) {
         released.reasons().for_each(|reason| tracing::info!("{reason}"));
+        self.history.released(&released, now);
         self.links.extend(released.links);
         self.learn_records(released.records, now);
     }

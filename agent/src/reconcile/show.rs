@@ -30,6 +30,7 @@ impl Reconciler {
             Show::Pods => answer(&self.pods()),
             Show::Objects { kind, name } => answer(&self.objects(kind, name.as_deref())),
             Show::ObjectErrors => answer(&self.object_errors()),
+            Show::History { of } => answer(&self.history.view(of.as_deref(), &self.world.kernel.actual.names())),
             Show::Diags => answer(&self.diags(now)),
             Show::BgpPeers | Show::BgpRoutes(_) => refuse(RefusalCode::Internal, "this is the speaker's to answer"),
         }
@@ -315,6 +316,7 @@ impl Reconciler {
             part("kernel-routes.txt", lines(actual.routes.iter().map(|r| r.display(&names).to_string()).collect())),
             part("kernel-links.txt", lines(actual.links.values().map(|l| format!("{l:?}")).collect())),
             part("leases.jsonl", lines(leases)),
+            part("history.txt", lines(self.history.view(None, &names).iter().map(|c| format!("{c:?}")).collect())),
             part("packet-rules.txt", format!("{}\n{:?}\n", self.desired.nat, self.nat)),
             part("tunnel.txt", format!("{:?}\n{:?}\n", self.desired.tunnel, self.tunnel)),
         ]

@@ -3,6 +3,7 @@
 //! Field names are a promise to scripts: add freely, never rename. A moment is RFC 3339 text in UTC.
 
 mod bgp;
+mod history;
 mod ipam;
 mod node;
 mod object;
@@ -13,6 +14,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use self::bgp::{AsPathItem, PeerKind, PeerView, RoutePage, RouteView, SessionState};
+pub use self::history::{ChangeKind, ChangeView};
 pub use self::ipam::{
     AddressView, BlockView, IpamCheckView, IpamView, LeaseView, PodState, PodView, PoolView, Problem,
 };
@@ -66,6 +68,12 @@ pub enum Show {
     },
     /// A list of [`ObjectErrorView`]: what in the objects is not understood and therefore not in force.
     ObjectErrors,
+    /// A list of [`ChangeView`], the oldest first: what changed on this node, as far as it is remembered.
+    History {
+        /// Only of this prefix, peer, object or pod; and of prefixes inside a prefix.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<String>,
+    },
     /// A list of [`DiagPart`] without secrets: what the agent alone can add to a support bundle.
     Diags,
 }
