@@ -1,4 +1,4 @@
-//! The transitions of RFC 4271 §8.2.2, and collisions (§6.8).
+//! The transitions of RFC 4271 §8.2.2.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use model::Time;
 use model::api::show::SessionState;
 
+use super::collision::{favoured, stays};
 use super::why::Password;
 use super::{
     Action, Active, Agreed, Beat, Connect, Direction, Env, Established, Idle, Link, OpenConfirm, OpenSent, Retention,
@@ -49,9 +50,6 @@ pub(crate) enum Delivery {
     /// Done with.
     Handled,
 }
-
-/// How long after a connection was made its OPEN is no longer just on its way.
-const SILENT: Duration = Duration::from_secs(2);
 
 /// How long a session must have lasted to count as a success.
 const PROVEN: Duration = Duration::from_secs(30);
@@ -515,25 +513,6 @@ impl Fsm {
             }
         }
     }
-}
-
-/// The connection that §6.8 keeps is the one that the side with the higher identifier has dialled; if both have the same,
-/// the side with the higher AS (RFC 6286 §2.3).
-fn favoured(env: &Env<'_>, agreed: &Agreed) -> Direction {
-    let ours = (env.local.router_id, env.local.local_as);
-    if ours > (agreed.peer_id, env.peer.remote_as) { Direction::Outgoing } else { Direction::Incoming }
-}
-
-/// Whether `link`, on which an OPEN has come, stays and not `rival`. Of two that one side has dialled, the newer; of two
-/// that both have dialled at the same time, the one that §6.8 names, unless it has been silent for so long that nobody
-/// seems to be there.
-fn stays(env: &Env<'_>, agreed: &Agreed, link: &Link, rival: &Session) -> bool {
-    let Some(other) = rival.link() else { return true };
-    if link.direction == other.direction {
-        return link.conn > other.conn;
-    }
-    let silent = matches!(rival, Session::OpenSent(_)) && env.now.since(other.since) >= SILENT;
-    silent || link.direction == favoured(env, agreed)
 }
 
 fn password(env: &Env<'_>) -> Password {

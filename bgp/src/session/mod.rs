@@ -7,6 +7,7 @@
 //! second, short-lived state beside the first, until §6.8 decides which of the two stays.
 
 mod backoff;
+mod collision;
 mod fsm;
 mod open;
 mod why;
