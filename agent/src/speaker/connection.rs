@@ -62,7 +62,7 @@ impl Connection {
     async fn converse(&mut self, stream: &mut TcpStream) -> End {
         let Connection { conn, context, orders, inbox } = self;
         let (mut reader, mut writer) = stream.split();
-        let mut reading = std::pin::pin!(read(*conn, &mut reader, inbox, context));
+        let mut reading = std::pin::pin!(read(*conn, &mut reader, inbox, context.clone()));
         tokio::select! {
             reason = &mut reading => End::Gone(reason),
             end = write(*conn, &mut writer, inbox, orders, context.clone()) => match end {
@@ -80,7 +80,7 @@ async fn read(
     conn: ConnId,
     reader: &mut ReadHalf<'_>,
     inbox: &mpsc::Sender<Event>,
-    context: &watch::Receiver<Context>,
+    mut context: watch::Receiver<Context>,
 ) -> CloseReason {
     let mut framer = Framer::new();
     loop {
@@ -90,37 +90,63 @@ async fn read(
             Err(e) => return close_reason(&e),
         }
         loop {
-            let (messages, error) = decode(&mut framer, &context.borrow());
-            let more = messages.len() == BATCH;
+            let Decoded { messages, then } = decode(&mut framer, &context.borrow_and_update());
             if !messages.is_empty() && inbox.send(Event::Messages { conn, messages }).await.is_err() {
                 return pending().await;
             }
-            if let Some(notification) = error {
-                drop(inbox.send(Event::Broken { conn, notification }).await);
-                return pending().await;
-            }
-            if !more {
-                break;
+            match then {
+                Then::Read => break,
+                Then::Decode => {}
+                // A peer in a hurry sends UPDATEs right after its OPEN, which says how they are to be decoded. If the
+                // speaker does not accept it, it gives the connection up instead.
+                Then::AwaitContext => {
+                    if context.changed().await.is_err() {
+                        return pending().await;
+                    }
+                }
+                Then::Break(notification) => {
+                    drop(inbox.send(Event::Broken { conn, notification }).await);
+                    return pending().await;
+                }
             }
         }
     }
 }
 
-/// Up to [`BATCH`] messages, and what went wrong after them, if anything.
-fn decode(framer: &mut Framer, context: &Context) -> (Vec<Message>, Option<Notification>) {
+/// Messages, and what comes after them.
+struct Decoded {
+    messages: Vec<Message>,
+    then: Then,
+}
+
+enum Then {
+    /// All that came is decoded.
+    Read,
+    /// There is more.
+    Decode,
+    /// The last one was an OPEN.
+    AwaitContext,
+    /// What follows cannot be decoded.
+    Break(Notification),
+}
+
+/// Up to [`BATCH`] messages.
+fn decode(framer: &mut Framer, context: &Context) -> Decoded {
     let mut messages = Vec::new();
-    while messages.len() < BATCH {
-        let frame = match framer.next_frame() {
-            Ok(Some(frame)) => frame,
-            Ok(None) => break,
-            Err(notification) => return (messages, Some(notification)),
-        };
-        match Message::decode(frame, context) {
-            Ok(message) => messages.push(message),
-            Err(notification) => return (messages, Some(notification)),
+    let then = loop {
+        if messages.len() == BATCH {
+            break Then::Decode;
         }
-    }
-    (messages, None)
+        match framer.next_frame().and_then(|frame| frame.map(|f| Message::decode(f, context)).transpose()) {
+            Ok(Some(message)) => messages.push(message),
+            Ok(None) => break Then::Read,
+            Err(notification) => break Then::Break(notification),
+        }
+        if matches!(messages.last(), Some(Message::Open(_))) {
+            break Then::AwaitContext;
+        }
+    };
+    Decoded { messages, then }
 }
 
 /// Writes what is ordered until there is nothing more to order. Once the connection is given up, what is left has

@@ -132,6 +132,26 @@ fn last_message(octets: &[u8]) -> Option<(u8, u8, u8)> {
     last
 }
 
+/// 10.9.0.0/24 by way of 198.51.100.9, AS path 65009 in two octets, as no capability says otherwise.
+fn update() -> Vec<u8> {
+    let mut message = vec![0xff; 16];
+    message.extend([0, 45, 2, 0, 0, 0, 18]);
+    message.extend([0x40, 1, 1, 0, 0x40, 2, 4, 2, 1, 0xfd, 0xf1, 0x40, 3, 4, 198, 51, 100, 9]);
+    message.extend([24, 10, 9, 0]);
+    message
+}
+
+#[test]
+fn a_peer_that_says_all_in_one_breath_is_understood() {
+    alone(|| async {
+        let (node, _friend) = node_with_a_friend().await;
+        let mut hasty = connect([198, 51, 100, 9]);
+        hasty.write_all(&[open(), keepalive(), update()].concat()).expect("written");
+        let view = node.until("198.51.100.9", |p| p.received == 1).await;
+        assert_eq!((view.accepted, view.state), (1, SessionState::Established), "{}", view.reason);
+    });
+}
+
 #[test]
 fn a_truncated_message_ends_with_its_connection_only() {
     alone(|| async {
