@@ -34,8 +34,10 @@ pub struct SpeakerConfig {
     pub peers: BTreeMap<PeerKey, PeerConfig>,
     /// What this node announces: its own pod CIDRs, and later services.
     pub originate: BTreeMap<Prefix, Origination>,
+    /// This node's pod CIDRs, announced or not, for [`ImportPolicy::Safe`].
+    pub own: Vec<Prefix>,
     /// Pools of the cluster, for [`ImportPolicy::Safe`]: an external peer may announce blocks of other nodes inside a
-    /// pool, but neither what this node originates nor a prefix of a pool that covers it.
+    /// pool, but neither what is this node's own (or originated) nor a prefix of a pool that covers it.
     pub pools: Vec<Prefix>,
     /// How many equal paths a route may use, and which count as equal.
     pub multipath: Multipath,
@@ -55,6 +57,7 @@ impl SpeakerConfig {
             graceful_restart: GracefulRestart::default(),
             peers: BTreeMap::new(),
             originate: BTreeMap::new(),
+            own: Vec::new(),
             pools: Vec::new(),
             multipath: Multipath::default(),
             timers: Timers::default(),

@@ -221,6 +221,19 @@ fn an_external_peer_cannot_take_over_our_own_block() {
 }
 
 #[test]
+fn an_external_peer_cannot_take_over_a_block_that_we_keep_to_ourselves() {
+    let mut net = two_nodes_behind_a_router(4);
+    net.configure(0, |config| config.own = vec![prefix("10.9.0.0/24")]);
+    net.configure(2, |config| drop(config.originate.insert(prefix("10.9.0.0/25"), Origination::default())));
+    net.run(seconds(1));
+    assert!(hops(&net, 0, prefix("10.9.0.0/25")).is_empty());
+    assert_eq!(hops(&net, 1, prefix("10.9.0.0/25")), [address(2).to_string()]);
+    net.configure(0, |config| config.own.clear());
+    net.run(seconds(1));
+    assert_eq!(hops(&net, 0, prefix("10.9.0.0/25")), [address(2).to_string()], "judged anew without a new session");
+}
+
+#[test]
 fn equal_paths_of_two_routers_become_one_multipath_route() {
     let mut net = Net::new(6);
     let mut node = config(0, 64512);

@@ -95,11 +95,12 @@ impl Speaker {
         let old_local = std::mem::replace(&mut self.local, now_local);
         self.shared.adopt(&new);
 
-        let policy = old.originate.keys().ne(new.originate.keys()) || old.pools != new.pools;
+        let policy = old.originate.keys().ne(new.originate.keys()) || (&old.own, &old.pools) != (&new.own, &new.pools);
         let reflector = old.cluster_id != new.cluster_id;
         if policy {
-            self.ipv4.guard = Guard::new(Family::Ipv4, new.originate.keys(), &new.pools);
-            self.ipv6.guard = Guard::new(Family::Ipv6, new.originate.keys(), &new.pools);
+            let own = || new.originate.keys().chain(&new.own);
+            self.ipv4.guard = Guard::new(Family::Ipv4, own(), &new.pools);
+            self.ipv6.guard = Guard::new(Family::Ipv6, own(), &new.pools);
         }
         let mut soft = policy || reflector || old.local_ipv4 != new.local_ipv4 || old.local_ipv6 != new.local_ipv6;
         for (key, peer) in &new.peers {
