@@ -6,7 +6,8 @@ use std::time::Duration;
 use model::api::Reply;
 use model::api::show::{PeerView, PodState, PodView, SessionState};
 use prometheus::{
-    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder, core::Collector,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 
 use crate::reconcile::Status;
@@ -89,8 +90,14 @@ fn of_agent(registry: &Registry, seen: &Seen) -> prometheus::Result<()> {
     one("margay_routes_failed", "Of the wanted routes, those the kernel refused.", number(*routes_failed))?;
     one("margay_leases", "Leases held by pods.", number(*leases))?;
     one("margay_object_errors", "Objects, or fields of them, that are not in force.", number(*object_errors))?;
-    one("margay_kernel_resyncs", "Times the kernel was read from scratch.", wide(*kernel_resyncs))?;
-    one("margay_bgp_connections_refused", "Connections of strangers, or too many of one peer.", wide(seen.refused))?;
+    let total = |name: &str, help: &str, count: u64| {
+        let counter = IntCounter::new(name, help)?;
+        counter.inc_by(count);
+        registry.register(Box::new(counter))
+    };
+    total("margay_kernel_resyncs_total", "Times the kernel was read from scratch.", *kernel_resyncs)?;
+    let help = "Connections of strangers, or too many of one peer.";
+    total("margay_bgp_connections_refused_total", help, seen.refused)?;
     let pods = vector(registry, "margay_pods", "Pod interfaces by state.", &["state"])?;
     for state in [PodState::Planned, PodState::Attached, PodState::Lost] {
         let count = seen.pods.iter().filter(|pod| pod.state == state).count();
@@ -111,9 +118,8 @@ fn of_peers(registry: &Registry, peers: &[PeerView]) -> prometheus::Result<()> {
         states.with_label_values(&[state]).set(number(count));
     }
     type Figure = (&'static str, &'static str, fn(&PeerView) -> u64);
-    let figures: [Figure; 6] = [
+    let figures: [Figure; 5] = [
         ("margay_bgp_peer_up", "1 if the session is Established.", |p| u64::from(p.state == SessionState::Established)),
-        ("margay_bgp_sessions_established", "How often the session was established.", |p| p.established_count),
         ("margay_bgp_routes_received", "Routes received from the peer.", |p| p.received),
         ("margay_bgp_routes_accepted", "Of the received routes, those let in.", |p| p.accepted),
         ("margay_bgp_routes_advertised", "Routes told to the peer.", |p| p.advertised),
@@ -122,14 +128,23 @@ fn of_peers(registry: &Registry, peers: &[PeerView]) -> prometheus::Result<()> {
     for (name, help, figure) in figures {
         let gauges = vector(registry, name, help, &["peer", "name"])?;
         for peer in peers {
-            let address = match peer.peer_port {
-                bgp::config::BGP_PORT => peer.peer_address.to_string(),
-                port => std::net::SocketAddr::new(peer.peer_address, port).to_string(),
-            };
-            gauges.with_label_values(&[address.as_str(), peer.name.as_str()]).set(wide(figure(peer)));
+            gauges.with_label_values(&[address(peer).as_str(), peer.name.as_str()]).set(wide(figure(peer)));
         }
     }
-    Ok(())
+    let ups = Opts::new("margay_bgp_sessions_established_total", "How often the session was established.");
+    let ups = IntCounterVec::new(ups, &["peer", "name"])?;
+    for peer in peers {
+        ups.with_label_values(&[address(peer).as_str(), peer.name.as_str()]).inc_by(peer.established_count);
+    }
+    registry.register(Box::new(ups))
+}
+
+/// The address alone on port 179.
+fn address(peer: &PeerView) -> String {
+    match peer.peer_port {
+        bgp::config::BGP_PORT => peer.peer_address.to_string(),
+        port => std::net::SocketAddr::new(peer.peer_address, port).to_string(),
+    }
 }
 
 const SESSION_STATES: [SessionState; 6] = [
@@ -175,7 +190,7 @@ mod tests {
             "margay_ready 1",
             "margay_routes_installed 0",
             "margay_leases 0",
-            "margay_bgp_connections_refused 3",
+            "margay_bgp_connections_refused_total 3",
             "margay_bgp_peers{state=\"Established\"} 0",
             "margay_pods{state=\"attached\"} 0",
         ] {
