@@ -291,3 +291,36 @@ fn without_its_own_node_object_the_agent_says_what_is_missing() {
     assert_eq!(lines(&text, "bgp"), [""; 0]);
     assert_eq!(lines(&text, "problem"), ["problem there is no Node n1: its addresses and pod CIDRs are not known"]);
 }
+
+#[test]
+fn a_pods_route_that_the_shim_has_just_made_is_left_to_it() {
+    let lease = |plumbed: Option<u32>| {
+        Fact::Lease(ipam::Record::Lease(ipam::Lease {
+            attachment: model::api::Attachment { container_id: "c1".into(), ifname: "eth0".into() },
+            network: "net".into(),
+            pod: None,
+            uid: None,
+            netns: "/run/netns/c1".into(),
+            host_interface: "cali0123456789a".into(),
+            addresses: vec!["10.244.1.7".parse().unwrap()],
+            mtu: 1500,
+            since: 0,
+            plumbed: plumbed.map(|host_ifindex| ipam::Plumbed { host_ifindex, mac: String::new() }),
+        }))
+    };
+    let made = || {
+        let Fact::Kernel(KernelEvent::Route(mut route)) = foreign("10.244.1.7/32", None, 7) else { panic!() };
+        (route.metric, route.protocol) = (model::kernel::ROUTE_METRIC, model::kernel::ROUTE_PROTOCOL);
+        Fact::Kernel(KernelEvent::Route(route))
+    };
+    let route = ["route 10.244.1.7/32 dev cali0123456789a proto margay metric 1024"];
+    let pod_route = |facts| lines(&plan(&nodes(), facts), "route 10.244.1.7");
+    assert_eq!(pod_route(vec![lease(None), link(7, "cali0123456789a")]), [""; 0], "the shim has not made it yet");
+    assert_eq!(
+        pod_route(vec![lease(None), link(7, "cali0123456789a"), made()]),
+        route,
+        "it has, and nobody deletes it"
+    );
+    assert_eq!(pod_route(vec![lease(Some(7)), link(7, "cali0123456789a")]), route, "flushed by hand, it comes back");
+    assert_eq!(pod_route(vec![lease(Some(7))]), ["route 10.244.1.7/32 not usable: link cali0123456789a is not there"]);
+}

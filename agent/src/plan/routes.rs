@@ -114,16 +114,20 @@ impl<'a> Router<'a> {
     }
 }
 
-/// A pod of this node that is plumbed.
+/// A pod of this node: wanted once the shim has said that it is plumbed. Before that the shim is at work on it, and what
+/// it has made already is left to it.
 fn of_pod(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
     if !prefix.is_host() {
         return None;
     }
-    let lease = world.leases.holder(prefix.address()).filter(|lease| lease.plumbed.is_some())?;
+    let lease = world.leases.holder(prefix.address())?;
     let link = world.kernel.link(&lease.host_interface);
-    let route = match link {
-        Some(link) => Ok(Route::unicast(*prefix, NextHops::one(NextHop::on_link(link.index)))),
-        None => Err(Unusable::NoLink(lease.host_interface.clone())),
+    let to_link = link.map(|link| Route::unicast(*prefix, NextHops::one(NextHop::on_link(link.index))));
+    let route = match (to_link, &lease.plumbed) {
+        (Some(route), Some(_)) => Ok(route),
+        (Some(route), None) if world.kernel.at(&route.key()).iter().any(|actual| actual.fulfils(&route)) => Ok(route),
+        (_, None) => return None,
+        (None, Some(_)) => Err(Unusable::NoLink(lease.host_interface.clone())),
     };
     Some(RoutePlan { source: RouteSource::Pod, route, encap: Vec::new() })
 }
