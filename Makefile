@@ -16,6 +16,9 @@ AS_ROOT := $(if $(SUDO),--config 'target."cfg(all())".runner="sudo -E"')
 SHIPPED := --package margay-agent --package margay-cni --package margayctl
 LAB_ARGS := --shape $(SHAPE) --router $(TOR) $(if $(NODES),--nodes $(NODES))
 
+# A test that fails says why; where in the code it stood is noise.
+export RUST_LIB_BACKTRACE = 0
+
 .PHONY: lab lab-down test check bench tools
 .DEFAULT_GOAL := test
 

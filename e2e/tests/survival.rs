@@ -15,7 +15,22 @@ const SOON: Duration = Duration::from_secs(20);
 /// Prefixes of pods, as a route's line begins: `10.244.2.0/24`, `fd00:244:0:2::/64`.
 const PODS: [&str; 2] = ["10.244.", "fd00:244:"];
 
+/// Each node has its route to the other's pods: the default route would carry them too, and hide that one is missing.
+fn settled(trial: &Trial) -> Result<()> {
+    for (node, other) in [(1, 2), (2, 1)] {
+        let (v4, v6) = trial.plan.pod_cidrs(other);
+        for prefix in [v4, v6] {
+            wait::until(SOON, &format!("n{node}'s route to {prefix}"), || {
+                ensure!(trial.node(node).kernel_routes(&prefix)?.len() == 1, "not there");
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
 fn pod_traffic(trial: &Trial) -> Result<Vec<Traffic>> {
+    settled(trial)?;
     let mut streams = Vec::new();
     for family in FAMILIES {
         let target = trial.pod_ip(2, "a", family)?;
@@ -129,6 +144,7 @@ fn an_uplink_that_was_down_carries_pods_again() -> Result<()> {
 #[test]
 fn frr_keeps_our_routes_over_our_restart_too() -> Result<()> {
     let trial = Trial::up_with_frr(Shape::Tor)?;
+    settled(&trial)?;
     // IPv4 only: to refresh an IPv6 route, zebra deletes and adds it, whoever its peer is.
     let target = trial.pod_ip(2, "a", FAMILIES[0])?;
     reach::ping(&trial.plan.pod_netns(1, "a"), target, 1, SOON)?;
