@@ -512,6 +512,46 @@ fn a_peer_that_was_put_right_need_not_wait_for_the_end_of_our_rest() {
 }
 
 #[test]
+fn after_a_session_that_has_lasted_rests_and_waits_begin_small_again() {
+    let mut bench = Bench::at(Connect);
+    for _ in 0..5 {
+        let dial = ConnId(bench.conns);
+        bench.act(|fsm, env| fsm.connect_failed(env, dial, ConnectError::Refused));
+        let retry = bench.fsm.deadline().unwrap();
+        bench.pass(retry.since(bench.now));
+    }
+    for (lasts, longest) in [(1, 1.0), (1, 2.0), (1, 4.0), (31, 1.0)] {
+        let conn = ConnId(bench.conns);
+        bench.connected(conn);
+        let open = bench.theirs();
+        bench.receive(conn, Message::Open(open));
+        bench.receive(conn, Message::Keepalive);
+        assert_eq!(bench.fsm.state(), Established);
+        bench.now = bench.now + Duration::from_secs(lasts);
+        bench.receive(conn, Message::Notification(Notification::new(cease::ADMINISTRATIVE_RESET)));
+        let until = bench.fsm.deadline().unwrap();
+        let rest = until.since(bench.now).as_secs_f64();
+        assert!((0.7 * longest..=longest).contains(&rest), "{rest} s after a session of {lasts} s");
+        bench.pass(until.since(bench.now));
+    }
+    let dial = ConnId(bench.conns);
+    bench.act(|fsm, env| fsm.connect_failed(env, dial, ConnectError::Refused));
+    let wait = bench.fsm.deadline().unwrap().since(bench.now).as_secs_f64();
+    assert!(wait <= 1.0, "the first failed dial since the session: {wait} s");
+}
+
+#[test]
+fn a_dial_that_is_still_on_its_way_is_given_up_when_the_session_is_up() {
+    let mut bench = Bench::at(Connect);
+    let theirs = bench.accepted();
+    let open = bench.theirs();
+    bench.receive(theirs, Message::Open(open));
+    assert!(!bench.closes(ConnId(1)));
+    bench.receive(theirs, Message::Keepalive);
+    assert!(bench.closes(ConnId(1)));
+}
+
+#[test]
 fn what_cannot_be_decoded_ends_the_session_with_the_decoders_notification() {
     for before in [OpenSent, OpenConfirm, Established] {
         let mut bench = Bench::at(before);
