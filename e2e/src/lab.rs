@@ -72,14 +72,20 @@ impl Lab {
         Ok(())
     }
 
+    /// Makes the lab's folder, and writes down whose it is ([`sweep`]).
+    pub fn claim(&self) -> Result<()> {
+        let folder = self.plan.folder();
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(fs::write(folder.join("owner"), std::process::id().to_string())?)
+    }
+
     /// Namespaces and links; what stood there under this prefix before is taken away.
     pub fn build_machines(&self) -> Result<()> {
         ensure!(rustix::process::geteuid().is_root(), "network namespaces need root: run it with sudo");
         down(&self.plan)?;
         let plan = &self.plan;
         (self.say)(&format!("making network namespaces {}-*", plan.prefix));
-        fs::create_dir_all(plan.folder()).with_context(|| format!("cannot make {}", plan.folder().display()))?;
-        fs::write(plan.folder().join("owner"), std::process::id().to_string())?;
+        self.claim()?;
         let nodes = (1..=plan.nodes).map(|node| plan.node_netns(node));
         let tors = plan.tors().into_iter().map(|tor| plan.tor_netns(tor));
         let machines: Vec<Netns> = nodes.chain(tors).chain([plan.outside_netns(), plan.noroute_netns()]).collect();

@@ -37,7 +37,9 @@ impl Trial {
         let prefix = format!("{PREFIX}{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let mut plan = Plan::new(prefix, shape);
         change(&mut plan);
-        Ok(Self { lab: Lab::new(plan, Programs::find()?, |_| {})? })
+        let lab = Lab::new(plan, Programs::find()?, |_| {})?;
+        lab.claim()?;
+        Ok(Self { lab })
     }
 
     /// A whole lab, up.
