@@ -109,10 +109,15 @@ impl Group {
         }
     }
 
+    /// Whether a member is still to get End-of-RIB.
+    pub(crate) fn closing_of(&self, member: Source) -> Closing {
+        let owed = |b: &Behind| b.members.contains(&member) && b.closing == Closing::EndOfRib;
+        if self.behind.iter().any(owed) { Closing::EndOfRib } else { Closing::Nothing }
+    }
+
     /// A member that knows all is told all again (RFC 2918 §4), `told` being what the group was told.
     pub(crate) fn tell_again(&mut self, member: Source, told: HashSet<DestId>) {
-        let closing = |b: &Behind| b.members.contains(&member) && b.closing == Closing::EndOfRib;
-        let closing = if self.behind.iter().any(closing) { Closing::EndOfRib } else { Closing::Nothing };
+        let closing = self.closing_of(member);
         self.remove(member);
         self.behind.push(Behind { members: vec![member], cursor: DestId::MAX, due: told, closing });
     }

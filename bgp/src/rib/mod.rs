@@ -19,7 +19,7 @@ pub use reason::Reason;
 
 pub(crate) use choice::{Choice, reason_against};
 pub(crate) use export::outgoing;
-pub(crate) use group::GroupKey;
+pub(crate) use group::{Closing, GroupKey};
 pub(crate) use outbox::Emit;
 pub(crate) use shared::{Counts, Flow, Hold, RouteAttrs, Shared, SourceInfo};
 pub(crate) use table::{Age, Dest, OWN, Path, Source, Told};

@@ -169,7 +169,7 @@ impl<P: RibPrefix> Unicast<P> {
     }
 
     /// Makes a peer a member of the group with this key, to be told everything.
-    pub(crate) fn join(&mut self, shared: &mut Shared, member: Source, key: &GroupKey) {
+    pub(crate) fn join(&mut self, shared: &mut Shared, member: Source, key: &GroupKey, closing: Closing) {
         let number = match self.number_of(key) {
             Some(number) => number,
             None => {
@@ -185,7 +185,7 @@ impl<P: RibPrefix> Unicast<P> {
             }
         };
         if let Some(Some(group)) = self.groups.get_mut(number) {
-            group.tell_all(member, Closing::EndOfRib);
+            group.tell_all(member, closing);
         }
     }
 
@@ -262,6 +262,7 @@ impl<P: RibPrefix> Unicast<P> {
         if group.key == *key {
             return Vec::new();
         }
+        let closing = group.closing_of(member);
         let told_by = |number: u16| move |told: &&Told| told.group == number && told.source != member;
         let before: Vec<DestId> = self
             .table
@@ -272,7 +273,7 @@ impl<P: RibPrefix> Unicast<P> {
         if let Some(Some(group)) = self.groups.get_mut(usize::from(old)) {
             group.remove(member);
         }
-        self.join(shared, member, key);
+        self.join(shared, member, key, closing);
         let Some(new) = self.number_of(key).map(|number| number as u16) else { return Vec::new() };
         let gone = before.into_iter().filter_map(|id| {
             let dest = self.table.dest(id)?;

@@ -10,7 +10,7 @@ use super::peer::Peer;
 use super::{Output, PeerChange, Speaker};
 use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig, Start};
 use crate::filter::Guard;
-use crate::rib::{Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs, Shared, Source, SourceInfo, Unicast};
+use crate::rib::{Closing, Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs, Shared, Source, SourceInfo, Unicast};
 use crate::session::{Established, Forwarding, Local, Restarting, Why, offered};
 use crate::wire::attr::Origin;
 use crate::wire::notification::cease;
@@ -228,8 +228,8 @@ impl Speaker {
         }
         for (family, key) in keys {
             match family {
-                Family::Ipv4 => self.ipv4.join(&mut self.shared, source, &key),
-                Family::Ipv6 => self.ipv6.join(&mut self.shared, source, &key),
+                Family::Ipv4 => self.ipv4.join(&mut self.shared, source, &key, Closing::EndOfRib),
+                Family::Ipv6 => self.ipv6.join(&mut self.shared, source, &key, Closing::EndOfRib),
             }
         }
     }
