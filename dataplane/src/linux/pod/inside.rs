@@ -41,15 +41,19 @@ pub(super) fn furnish(netlink: &mut Netlink, want: &PodWant, index: u32) -> Resu
 /// it would keep the pod silent for its first second.
 fn allow_ipv6(ifname: &str) -> Result<(), PodError> {
     let conf = Path::new("/proc/sys/net/ipv6/conf");
-    for name in ["all", "lo", ifname] {
-        let path = conf.join(name).join("disable_ipv6");
-        let value = fs::read_to_string(&path).map_err(|error| sysctl(&path, "read", error))?;
-        if value.trim_end() != "0" {
+    // A new link has what is set for all: if it is allowed there, it is allowed.
+    if !is_zero(&conf.join(ifname).join("disable_ipv6"))? {
+        for name in ["all", "lo", ifname] {
+            let path = conf.join(name).join("disable_ipv6");
             fs::write(&path, "0").map_err(|error| sysctl(&path, "write \"0\"", error))?;
         }
     }
     let path = conf.join(ifname).join("accept_dad");
     fs::write(&path, "0").map_err(|error| sysctl(&path, "write \"0\"", error).into())
+}
+
+fn is_zero(path: &Path) -> Result<bool, SysctlError> {
+    fs::read_to_string(path).map(|value| value.trim_end() == "0").map_err(|error| sysctl(path, "read", error))
 }
 
 fn sysctl(path: &Path, doing: &str, error: std::io::Error) -> SysctlError {

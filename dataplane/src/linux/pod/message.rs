@@ -50,6 +50,8 @@ impl Requests {
             LinkAttribute::IfName(want.ifname.clone()),
             LinkAttribute::Mtu(want.plan.mtu),
             LinkAttribute::Address(want.mac.to_vec()),
+            LinkAttribute::NumTxQueues(1),
+            LinkAttribute::NumRxQueues(1),
             LinkAttribute::NetNsFd(pod),
         ];
         let mut link = LinkMessage::default();
@@ -58,6 +60,9 @@ impl Requests {
             LinkAttribute::Mtu(want.plan.mtu),
             LinkAttribute::Address(kernel::POD_LINK_MAC.to_vec()),
             LinkAttribute::Group(GROUP),
+            // The kernel's default, a queue for each CPU there might ever be, makes a link of 64 of them slow to make.
+            LinkAttribute::NumTxQueues(1),
+            LinkAttribute::NumRxQueues(1),
             LinkAttribute::LinkInfo(vec![
                 LinkInfo::Kind(InfoKind::Veth),
                 LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
