@@ -2,6 +2,7 @@
 
 mod cni;
 mod routes;
+mod table;
 mod weight;
 
 use anyhow::Result;
@@ -33,12 +34,13 @@ pub fn run(rounds: usize, say: fn(&str)) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     figures.extend(cni::run(rounds, say)?);
     figures.extend(routes::run(say)?);
+    figures.extend(table::run(say)?);
     figures.extend(weight::run(rounds, say)?);
     Ok(figures)
 }
 
-/// The table of all figures.
-pub fn table(figures: &[Figure]) -> String {
+/// All figures, for people.
+pub fn print(figures: &[Figure]) -> String {
     let mut text = format!("{:<44} {:>12}   {:<34} {:>7} {:>9}\n", "WHAT", "OURS", "BESIDE", "RATIO", "PROMISED");
     for figure in figures {
         let verdict = if figure.holds() { "" } else { "   ← not kept" };

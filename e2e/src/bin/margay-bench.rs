@@ -18,6 +18,6 @@ struct Arguments {
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     let figures = bench::run(arguments.rounds, |what| println!("  {what}"))?;
-    println!("\n{}", bench::table(&figures));
+    println!("\n{}", bench::print(&figures));
     Ok(if figures.iter().all(bench::Figure::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -120,6 +120,11 @@ impl Router {
         Self { netns, ..self.clone() }
     }
 
+    /// Another router of the same kind, with a folder of its own.
+    pub fn named(&self, name: &str) -> Self {
+        Self { name: name.into(), folder: self.folder.with_file_name(name), ..self.clone() }
+    }
+
     /// Its namespace.
     pub fn netns(&self) -> &Netns {
         &self.netns
