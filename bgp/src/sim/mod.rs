@@ -56,6 +56,13 @@ impl End {
     }
 }
 
+/// How one end leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Ending {
+    Fin,
+    Reset,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Syn { link: usize },
@@ -63,7 +70,7 @@ enum Event {
     Refused { link: usize },
     Octets { link: usize, to: End, bytes: Vec<u8> },
     Drained { link: usize, end: End, octets: usize },
-    Fin { link: usize, to: End, reset: bool },
+    Ended { link: usize, to: End, how: Ending },
     Wake { node: NodeId },
 }
 
@@ -114,7 +121,7 @@ impl Net {
         for link in 0..self.links.len() {
             for end in [End::Dialler, End::Acceptor] {
                 if self.links.get(link).is_some_and(|l| l.node(end) == Some(id) && l.is_open(end)) {
-                    self.close_end(link, end, true);
+                    self.close_end(link, end, Ending::Reset);
                 }
             }
         }
@@ -282,8 +289,11 @@ impl Net {
                     self.input(node, Input::Drained { conn, octets });
                 }
             }
-            Event::Fin { link, to, reset } => {
-                let reason = if reset { CloseReason::Reset } else { CloseReason::Ended };
+            Event::Ended { link, to, how } => {
+                let reason = match how {
+                    Ending::Fin => CloseReason::Ended,
+                    Ending::Reset => CloseReason::Reset,
+                };
                 self.lose(link, to, reason);
             }
         }
@@ -293,7 +303,7 @@ impl Net {
     fn frozen(&self, event: &Event) -> Option<Time> {
         let id = match *event {
             Event::Wake { node } => Some(node),
-            Event::Octets { link, to, .. } | Event::Fin { link, to, .. } => self.links.get(link)?.node(to),
+            Event::Octets { link, to, .. } | Event::Ended { link, to, .. } => self.links.get(link)?.node(to),
             Event::Drained { link, end, .. } => self.links.get(link)?.node(end),
             Event::SynAck { link } | Event::Refused { link } => self.links.get(link)?.node(End::Dialler),
             Event::Syn { .. } => None,
@@ -335,13 +345,13 @@ impl Net {
     }
 
     /// One end closes: the other hears of it later.
-    fn close_end(&mut self, link: usize, end: End, reset: bool) {
+    fn close_end(&mut self, link: usize, end: End, how: Ending) {
         let after = self.travel();
         let now = self.now;
         let Some(l) = self.links.get_mut(link) else { return };
         l.close(end);
         let at = l.in_order(end.other(), now + after);
-        self.schedule_at(at, Event::Fin { link, to: end.other(), reset });
+        self.schedule_at(at, Event::Ended { link, to: end.other(), how });
     }
 
     fn lose(&mut self, link: usize, end: End, reason: CloseReason) {
@@ -360,7 +370,7 @@ impl Net {
             match output {
                 Output::Connect(dial) => self.dial(id, &dial),
                 Output::Close { conn } => match self.find(id, conn) {
-                    Some((link, end)) => self.close_end(link, end, false),
+                    Some((link, end)) => self.close_end(link, end, Ending::Fin),
                     None => self.faults.push(format!("{now:?} node {id} closes {conn:?}, which is not open")),
                 },
                 Output::Send { conn, bytes } => self.send(id, conn, bytes),
@@ -432,7 +442,7 @@ impl Event {
             | Event::Refused { link }
             | Event::Octets { link, .. }
             | Event::Drained { link, .. }
-            | Event::Fin { link, .. } => Some(*link),
+            | Event::Ended { link, .. } => Some(*link),
             Event::Wake { .. } => None,
         }
     }
