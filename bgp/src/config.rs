@@ -127,6 +127,8 @@ pub struct PeerConfig {
     pub import: ImportPolicy,
     /// What it is told. A change re-announces.
     pub export: ExportPolicy,
+    /// BFD (RFC 5880) with it. A change leaves the BGP session as it is.
+    pub bfd: Option<crate::bfd::Config>,
 }
 
 impl PeerConfig {
@@ -149,6 +151,7 @@ impl PeerConfig {
             reflection: Reflection::None,
             import: ImportPolicy::Safe,
             export: ExportPolicy::Originated,
+            bfd: None,
         }
     }
 }

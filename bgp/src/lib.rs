@@ -1,7 +1,7 @@
 //! A BGP-4 speaker without a network: no sockets, no clock, no threads; bytes, time and randomness are arguments.
 //!
 //! `wire` is the codec, `session` the state machine of one peer, `rib` the tables, `filter` what is believed and told,
-//! `speaker` all of it together, `sim` a network of speakers under a virtual clock.
+//! `speaker` all of it together, `bfd` watches the paths to peers, `sim` a network of speakers under a virtual clock.
 //!
 //! | type | how many |
 //! |---|---|
@@ -26,6 +26,7 @@
 //! assert!(speaker.deadline().is_some());
 //! ```
 
+pub mod bfd;
 pub mod config;
 mod filter;
 pub mod rib;

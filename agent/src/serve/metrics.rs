@@ -238,6 +238,7 @@ mod tests {
             capabilities: vec![],
             established_count: 0,
             last_error: None,
+            bfd: None,
         }
     }
 }

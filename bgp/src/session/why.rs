@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::api::show::SessionState;
 use model::{Asn, RouterId};
 
+use crate::bfd::Fall;
 use crate::speaker::{CloseReason, ConnectError};
 use crate::wire::{FamilySet, Notification};
 
@@ -37,6 +38,8 @@ pub(crate) enum Why {
     },
     HoldTimer(SessionState),
     SendHoldTimer(Duration),
+    /// The BFD session with the peer went down (RFC 9384).
+    BfdDown(Fall),
     TooManyPrefixes {
         limit: u32,
         rest: Duration,
@@ -83,6 +86,7 @@ impl fmt::Display for Why {
             }
             Why::HoldTimer(state) => write!(f, "hold timer expired in {}: nothing heard from the peer", state.name()),
             Why::SendHoldTimer(time) => write!(f, "the peer has not read for {} s", time.as_secs()),
+            Why::BfdDown(fall) => write!(f, "BFD down: {fall}"),
             Why::TooManyPrefixes { limit, rest } => {
                 write!(f, "more than {limit} prefixes received, resting for {} s", rest.as_secs())
             }

@@ -1,6 +1,6 @@
 //! Events to the sessions, and what they want done.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use model::{Family, Time};
 
 use super::peer::{Conn, Peer};
 use super::{ConnId, Dial, Output, PeerChange, Speaker};
+use crate::bfd::Fall;
 use crate::config::PeerKey;
 use crate::rib::{Emit, Flow, Source};
 use crate::session::{Action, Agreed, Env, Fsm, RouteRefreshSupport, Why};
@@ -193,6 +194,22 @@ impl Speaker {
             RouteRefresh::request(family).encode(&mut octets);
         }
         self.send(now, conn, octets.into(), 1);
+    }
+
+    /// Ends what stands on a path that is down. A dial goes on: while BFD has not come up, it says nothing of the path.
+    pub(super) fn bfd_fell(&mut self, now: Time, address: IpAddr, fall: Fall) {
+        if fall == Fall::AdminDown {
+            return;
+        }
+        let keys = PeerKey { address, port: 0 }..=PeerKey { address, port: u16::MAX };
+        let sources: Vec<Source> = self.by_key.range(keys).map(|(_, source)| *source).collect();
+        let told = Notification::new(cease::BFD_DOWN);
+        for source in sources {
+            let concerns = |peer: &Peer| peer.config.bfd.is_some() && peer.fsm.link().is_some();
+            if self.peer(source).is_some_and(concerns) {
+                self.with_peer(now, source, |fsm, env| fsm.fail(env, &told, Why::BfdDown(fall)));
+            }
+        }
     }
 
     pub(super) fn shut_down(&mut self, now: Time, message: &str) {

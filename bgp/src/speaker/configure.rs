@@ -64,6 +64,7 @@ fn effect(old: &PeerConfig, new: &PeerConfig) -> Effect {
         reflection,
         import,
         export,
+        bfd: _,
     } = new;
     let resets = [
         (*remote_as != old.remote_as, "the peer's AS"),

@@ -10,6 +10,7 @@ use model::Prefix;
 use model::api::show::SessionState;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::bfd::Fall;
 use crate::config::{PeerKey, Secret, SpeakerConfig};
 use crate::rib::Reason;
 use crate::wire::{Context, Message, Notification};
@@ -81,6 +82,14 @@ pub enum Input {
         conn: ConnId,
         /// Octets since the last report.
         octets: usize,
+    },
+    /// The BFD session with this address was Up and is no more: the BGP sessions with it that go by BFD end
+    /// (RFC 9384), except where the peer's operator took BFD away.
+    BfdFell {
+        /// With whom.
+        address: IpAddr,
+        /// Why.
+        fall: Fall,
     },
     /// Ask the peer for its routes again (RFC 2918), as `margayctl` may want.
     Refresh {

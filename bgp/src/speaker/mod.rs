@@ -110,6 +110,7 @@ impl Speaker {
                 self.by_conn.remove(&conn);
             }
             Input::Drained { conn, octets } => self.drained(now, conn, octets),
+            Input::BfdFell { address, fall } => self.bfd_fell(now, address, fall),
             Input::Refresh { peer } => self.ask_again(now, peer),
             Input::Shutdown { message } => self.shut_down(now, &message),
         }

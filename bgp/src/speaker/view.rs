@@ -89,6 +89,7 @@ impl Speaker {
             capabilities: agreed.map(|agreed| agreed.capabilities.clone()).unwrap_or_default(),
             established_count: peer.established_count,
             last_error: peer.last_error.clone(),
+            bfd: None,
         };
         let outstanding = conn.map_or(0, |conn| conn.outstanding as u64);
         let counters = Counters { outstanding, ..peer.counters };

@@ -45,6 +45,7 @@ fn peer(address: &str, state: SessionState, reason: &str) -> PeerView {
         capabilities: vec!["route refresh".into(), "4-octet AS".into()],
         established_count: 1,
         last_error: None,
+        bfd: None,
     }
 }
 

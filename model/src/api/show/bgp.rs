@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::BfdView;
 use crate::{Asn, ClusterId, Family, Prefix, RouterId};
 
 /// One peer and its session.
@@ -54,6 +55,9 @@ pub struct PeerView {
     pub established_count: u64,
     /// What ended the session last, if any was.
     pub last_error: Option<String>,
+    /// The BFD session with it, where one is wanted.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bfd: Option<BfdView>,
 }
 
 /// Where a peering comes from.

@@ -2,6 +2,7 @@
 //!
 //! Field names are a promise to scripts: add freely, never rename. A moment is RFC 3339 text in UTC.
 
+mod bfd;
 mod bgp;
 mod history;
 mod ipam;
@@ -13,6 +14,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::bfd::{BfdState, BfdView};
 pub use self::bgp::{AsPathItem, PeerKind, PeerView, RoutePage, RouteView, SessionState};
 pub use self::history::{ChangeKind, ChangeView};
 pub use self::ipam::{
