@@ -3,7 +3,9 @@
 //! A member is live (it gets every change as it comes) or behind (a newcomer that is told everything from the beginning,
 //! or one that reads too slowly). Who is behind holds nobody up.
 
-use hashbrown::{HashMap, HashSet};
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
 
 use super::shared::{Flow, Hold, Shared};
 use super::table::{DestId, Source};
@@ -40,7 +42,7 @@ pub(crate) struct Behind {
     /// Destinations below were told; the others come in their turn.
     pub cursor: DestId,
     /// Destinations below the cursor that have changed since.
-    pub due: HashSet<DestId>,
+    pub due: BTreeSet<DestId>,
     pub closing: Closing,
 }
 
@@ -77,7 +79,7 @@ impl Group {
             Some(behind) => behind.members.push(member),
             None => {
                 let members = vec![member];
-                self.behind.push(Behind { members, cursor: 0, due: HashSet::new(), closing });
+                self.behind.push(Behind { members, cursor: 0, due: BTreeSet::new(), closing });
             }
         }
     }
@@ -94,7 +96,7 @@ impl Group {
     pub(crate) fn fall_behind(&mut self, member: Source) {
         if self.live.contains(&member) {
             self.live.retain(|other| *other != member);
-            let due = HashSet::new();
+            let due = BTreeSet::new();
             self.behind.push(Behind { members: vec![member], cursor: DestId::MAX, due, closing: Closing::Nothing });
         } else if let Some(behind) = self.behind.iter_mut().find(|b| b.members.contains(&member) && b.members.len() > 1)
         {
@@ -116,7 +118,7 @@ impl Group {
     }
 
     /// A member that knows all is told all again (RFC 2918 §4), `told` being what the group was told.
-    pub(crate) fn tell_again(&mut self, member: Source, told: HashSet<DestId>) {
+    pub(crate) fn tell_again(&mut self, member: Source, told: BTreeSet<DestId>) {
         let closing = self.closing_of(member);
         self.remove(member);
         self.behind.push(Behind { members: vec![member], cursor: DestId::MAX, due: told, closing });
@@ -185,15 +187,8 @@ impl Behind {
             self.cursor = self.cursor.max(to);
             return Lot::New(from..to);
         }
-        let mut ids: Vec<DestId> = self.due.iter().take(budget).copied().collect();
-        ids.sort_unstable();
-        for id in &ids {
-            self.due.remove(id);
-        }
-        if self.due.is_empty() {
-            self.due = HashSet::new();
-        }
-        Lot::Due(ids)
+        // In the table's order neighbours mostly share their attributes, and so a message.
+        Lot::Due(std::iter::from_fn(|| self.due.pop_first()).take(budget).collect())
     }
 
     pub(crate) fn is_through(&self, end: DestId) -> bool {
