@@ -135,7 +135,7 @@ fn look_around(lab: &Lab) -> String {
   its objects       ls {folder}/n1/objects     (edit one: it applies within a second)
   its log           tail -f {folder}/n1/agent.log
   the router        {router}
-  the wire          tcpdump -ni n1 port 179    (in {prefix}-tor: ip netns exec {prefix}-tor tcpdump …)
+  the wire          ip netns exec {prefix}-tor tcpdump -ni n1 port 179     (package tcpdump)
 End it: make lab-down"
     )
 }
