@@ -293,6 +293,9 @@ fn rfc1997_no_advertise_stays_and_no_export_stays_within_the_as() {
     assert_eq!(hops(&net, 1, block(50)), [address(0).to_string()]);
     assert!(hops(&net, 1, block(51)).is_empty() && hops(&net, 2, block(50)).is_empty());
     assert_eq!(hops(&net, 2, block(1)), [address(0).to_string()], "a client's block in a pool crosses the border");
+    let told = rows(&net, 0, BgpTable::Advertised);
+    let told = told.into_iter().find(|row| row.prefix == block(1) && row.peer == Some(address(2))).unwrap();
+    assert_eq!((told.local_pref, told.originator_id), (None, None), "what is of the AS stays in the AS");
 }
 
 #[test]
