@@ -77,7 +77,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         Verb::Install { what: What::Tests } => packages::install(Need::Tests, say)?,
         Verb::Down => {
             lab::down(&plan)?;
-            println!("the lab {} is gone", plan.prefix);
+            println!("the lab is gone: no namespace {}-*, no process of its own", plan.prefix);
         }
         Verb::Up => {
             println!("bringing up the lab: shape {}, {} nodes, router {}", plan.shape, plan.nodes, plan.router);
