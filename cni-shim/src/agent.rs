@@ -31,12 +31,14 @@ pub struct Agent {
     socket: PathBuf,
     until: Instant,
     stream: Option<BufReader<UnixStream>>,
+    /// A request was sent whose answer nobody has read.
+    begun: bool,
 }
 
 impl Agent {
     /// Answers are waited for until `within` from now, over all questions together.
     pub fn new(socket: &Path, within: Duration) -> Agent {
-        Agent { socket: socket.to_path_buf(), until: Instant::now() + within, stream: None }
+        Agent { socket: socket.to_path_buf(), until: Instant::now() + within, stream: None, begun: false }
     }
 
     /// Asks once: neither an agent that is away is waited for, nor one that is not ready.
@@ -70,7 +72,33 @@ impl Agent {
         }
     }
 
+    /// Sends a request whose answer [`Agent::finish`] fetches, so that both sides work meanwhile.
+    pub fn begin(&mut self, request: &Request) {
+        // Where that fails, `finish` begins anew.
+        self.begun = self.send(request).is_ok();
+    }
+
+    /// The answer to the request that [`Agent::begin`] sent; asks again where none comes, as [`Agent::persist`] does.
+    pub fn finish(&mut self, request: &Request) -> Result<Answer, AskError> {
+        if std::mem::take(&mut self.begun) {
+            match self.receive() {
+                Ok(Reply::Ok(answer)) => return Ok(answer),
+                Ok(Reply::Error(refusal)) if refusal.code != RefusalCode::NotReady => {
+                    return Err(AskError::Refused(refusal));
+                }
+                Ok(Reply::Error(_)) => {}
+                Err(_) => self.stream = None,
+            }
+        }
+        self.persist(request)
+    }
+
     fn attempt(&mut self, request: &Request) -> io::Result<Reply> {
+        self.send(request)?;
+        self.receive()
+    }
+
+    fn send(&mut self, request: &Request) -> io::Result<()> {
         let left = self.until.saturating_duration_since(Instant::now()).max(PAUSE);
         let stream = match &mut self.stream {
             Some(stream) => stream,
@@ -80,11 +108,16 @@ impl Agent {
         stream.get_ref().set_write_timeout(Some(left))?;
         let mut line = serde_json::to_vec(request)?;
         line.push(b'\n');
-        stream.get_mut().write_all(&line)?;
+        stream.get_mut().write_all(&line)
+    }
+
+    fn receive(&mut self) -> io::Result<Reply> {
+        let hung_up = || io::Error::new(io::ErrorKind::UnexpectedEof, "it hung up");
+        let stream = self.stream.as_mut().ok_or_else(hung_up)?;
         let mut reply = Vec::new();
         stream.take(LINE_LIMIT as u64).read_until(b'\n', &mut reply)?;
         if reply.last() != Some(&b'\n') {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it hung up"));
+            return Err(hung_up());
         }
         serde_json::from_slice(&reply).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }

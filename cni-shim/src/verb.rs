@@ -60,10 +60,18 @@ fn add(call: &Call, config: &Config) -> Result<String, CniError> {
     };
     let plan = plan(agent.persist(&Request::Attach(attach)))?;
     let want = want(call, config, plan);
-    let pair = Plumber::new(&want, &netns).and_then(|mut p| p.plumb()).map_err(|error| CniError::plumbing(&error))?;
+    let mut plumber = Plumber::new(&want, &netns).map_err(|error| CniError::plumbing(&error))?;
+    let pair = plumber.host().map_err(|error| CniError::plumbing(&error))?;
     let mac = mac_text(pair.mac);
-    let attached = Attached { attachment: call.attachment.clone(), host_ifindex: pair.host_ifindex, mac: mac.clone() };
-    agent.persist(&Request::Attached(attached)).map_err(unanswered)?;
+    let attached = Request::Attached(Attached {
+        attachment: call.attachment.clone(),
+        host_ifindex: pair.host_ifindex,
+        mac: mac.clone(),
+    });
+    // The agent takes note of the node's side while the pod's is made; should that fail, the runtime calls DEL.
+    agent.begin(&attached);
+    plumber.furnish(&pair).map_err(|error| CniError::plumbing(&error))?;
+    agent.finish(&attached).map_err(unanswered)?;
     let plumbed = Plumbed { plan: &want.plan, ifname: &call.attachment.ifname, mac: &mac, netns: &call.netns };
     Ok(format!("{}\n", result::add(config.version, &plumbed, config.previous.as_ref())))
 }

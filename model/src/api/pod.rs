@@ -68,7 +68,7 @@ pub struct PodRoute {
     pub gateway: IpAddr,
 }
 
-/// The pod is plumbed.
+/// The pod is plumbed on the node's side: link, settings, routes. The pod's own side follows at once, or a DEL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attached {

@@ -104,10 +104,16 @@ impl<'a> Plumber<'a> {
 
     /// All steps.
     pub fn plumb(&mut self) -> Result<Pair, PodError> {
+        let pair = self.host()?;
+        self.furnish(&pair)?;
+        Ok(pair)
+    }
+
+    /// The steps on the node's side.
+    pub fn host(&mut self) -> Result<Pair, PodError> {
         let pair = self.pair()?;
         self.settle()?;
         self.raise(&pair)?;
-        self.furnish(&pair)?;
         Ok(pair)
     }
 
