@@ -141,8 +141,8 @@ fn two_sessions_come_up_agree_on_timers_and_stay_up() {
         let before = pair.sent;
         pair.run(Duration::from_secs(60));
         assert_eq!((pair.states(), pair.falls.len()), (UP, 0));
-        for node in 0..2 {
-            let packets = pair.sent[node] - before[node];
+        for (sent, before) in pair.sent.iter().zip(before) {
+            let packets = sent - before;
             assert!((199..=268).contains(&packets), "seed {seed}: {packets} packets in a minute at 300 ms");
         }
     }
