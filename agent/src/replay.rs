@@ -33,7 +33,17 @@ pub fn describe(world: &World, desired: &Desired, out: &mut impl Write) -> io::R
         if let Some(config) = &plan.config {
             writeln!(out, "bgp as {} router-id {} port {}", config.local_as, config.router_id, plan.listen_port)?;
             for (key, peer) in &config.peers {
-                writeln!(out, "peer {key} as {} ({})", peer.remote_as, peer.name)?;
+                write!(out, "peer {key} as {} ({})", peer.remote_as, peer.name)?;
+                for (name, rules) in peer.filters.names() {
+                    match rules {
+                        Some(rules) => write!(out, " filter {name} with {rules} rules")?,
+                        None => write!(out, " filter {name} that does not exist")?,
+                    }
+                }
+                writeln!(out)?;
+            }
+            for interface in &config.interfaces {
+                writeln!(out, "subnet {} dev {}", interface.subnet, interface.name)?;
             }
             for prefix in config.originate.keys() {
                 writeln!(out, "originate {prefix}")?;

@@ -205,6 +205,32 @@ fn a_session_that_should_be_authenticated_does_not_come_up_without_its_password(
 }
 
 #[test]
+fn a_peers_filters_come_in_its_order_and_one_that_does_not_exist_is_named() {
+    let objects = nodes()
+        + &object("BGPConfiguration", "default", "{nodeToNodeMeshEnabled: false}")
+        + &object("BGPPeer", "tor", "{peerIP: 10.0.0.254, asNumber: 65000, filters: [z, a]}")
+        + &object("BGPFilter", "a", "{importV4: [{action: Accept, interface: 'eth*'}], exportV6: [{action: Reject}]}");
+    let uplink = || [uplink(), vec![link(9, "cali0123456789a"), address(9, "10.9.0.1", 24)]].concat();
+    let text = plan(&objects, uplink());
+    assert_eq!(
+        lines(&text, "peer"),
+        ["peer 10.0.0.254 as 65000 (tor) filter z that does not exist filter a with 2 rules"]
+    );
+    assert_eq!(lines(&text, "subnet"), ["subnet 10.0.0.0/24 dev eth0"], "for rules that ask for an interface");
+    assert_eq!(
+        lines(&text, "problem"),
+        [
+            "problem BGPPeer/tor: spec.filters: BGPFilter/z does not exist: nothing is accepted from 10.0.0.254 or told to it \
+          until it does"
+        ]
+    );
+    let text = plan(&(objects.replace("interface: 'eth*'", "") + &object("BGPFilter", "z", "{}")), uplink());
+    assert_eq!(lines(&text, "peer"), ["peer 10.0.0.254 as 65000 (tor) filter z with 0 rules filter a with 2 rules"]);
+    assert_eq!(lines(&text, "subnet"), [""; 0]);
+    assert_eq!(lines(&text, "problem"), [""; 0]);
+}
+
+#[test]
 fn a_pool_may_keep_its_blocks_from_being_announced() {
     let text = plan(&(nodes() + &object("IPPool", "p", "{cidr: 10.244.0.0/16, disableBGPExport: true}")), vec![]);
     assert_eq!(lines(&text, "originate"), [""; 0]);

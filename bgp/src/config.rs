@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use model::api::show::PeerKind;
+use model::filter::Filters;
 use model::{Asn, ClusterId, Family, Prefix, RouterId};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,8 @@ pub struct SpeakerConfig {
     /// Pools of the cluster, for [`ImportPolicy::Safe`]: an external peer may announce blocks of other nodes inside a
     /// pool, but neither what is this node's own (or originated) nor a prefix of a pool that covers it.
     pub pools: Vec<Prefix>,
+    /// Where this node's links lead, for rules of filters that ask for a route's interface; may be empty without such.
+    pub interfaces: Vec<Interface>,
     /// How many equal paths a route may use, and which count as equal.
     pub multipath: Multipath,
     /// Timers and limits of sessions.
@@ -59,10 +62,20 @@ impl SpeakerConfig {
             originate: BTreeMap::new(),
             own: Vec::new(),
             pools: Vec::new(),
+            interfaces: Vec::new(),
             multipath: Multipath::default(),
             timers: Timers::default(),
         }
     }
+}
+
+/// A subnet on a link of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    /// The subnet.
+    pub subnet: Prefix,
+    /// The interface's name.
+    pub name: String,
 }
 
 /// Whom a session is with. Two peers may share an address and differ in the port.
@@ -129,6 +142,8 @@ pub struct PeerConfig {
     pub export: ExportPolicy,
     /// BFD (RFC 5880) with it. A change leaves the BGP session as it is.
     pub bfd: Option<crate::bfd::Config>,
+    /// What decides before [`PeerConfig::import`] and [`PeerConfig::export`]. A change re-evaluates and re-announces.
+    pub filters: Filters,
 }
 
 impl PeerConfig {
@@ -152,6 +167,7 @@ impl PeerConfig {
             import: ImportPolicy::Safe,
             export: ExportPolicy::Originated,
             bfd: None,
+            filters: Filters::default(),
         }
     }
 }

@@ -23,6 +23,8 @@ pub enum Refusal {
     OwnOriginatorId,
     /// CLUSTER_LIST has our cluster (RFC 4456 §8).
     OwnCluster,
+    /// A rule of the peer's import filters rejects it, or one of the filters does not exist.
+    Filtered,
 }
 
 impl Refusal {
@@ -38,6 +40,7 @@ impl Refusal {
             Refusal::OwnAs => "refused: own AS in AS path (loop)",
             Refusal::OwnOriginatorId => "refused: originator id is this node's (loop)",
             Refusal::OwnCluster => "refused: own cluster id in cluster list (loop)",
+            Refusal::Filtered => "refused by a filter",
         }
     }
 }
@@ -63,13 +66,18 @@ impl Guard {
         }
     }
 
+    /// Why a prefix is not believed whatever a filter says.
+    pub(crate) fn refuses_always<P: Checked>(prefix: P) -> Option<Refusal> {
+        prefix.is_martian().then_some(Refusal::Martian)
+    }
+
     /// Why a prefix from such a peer is not believed.
     pub(crate) fn refuses<P: Checked>(&self, prefix: P, kind: PeerKind) -> Option<Refusal> {
         if prefix.bit_length() == 0 {
             return Some(Refusal::DefaultRoute);
         }
-        if prefix.is_martian() {
-            return Some(Refusal::Martian);
+        if let Some(refusal) = Guard::refuses_always(prefix) {
+            return Some(refusal);
         }
         if kind == PeerKind::Internal || self.own.is_empty() {
             return None;

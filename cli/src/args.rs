@@ -29,6 +29,9 @@ pub enum Command {
     /// What the BGP speaker does: peers, and routes in its tables.
     #[command(subcommand)]
     Bgp(BgpCommand),
+    /// Filters of routes between this node and its peers.
+    #[command(subcommand)]
+    Filter(FilterCommand),
     /// The routes that the kernel should have.
     #[command(subcommand)]
     Route(RouteCommand),
@@ -105,6 +108,49 @@ pub enum BgpCommand {
         #[command(flatten)]
         output: Output,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FilterCommand {
+    /// Which rule of which BGPFilter decides on a route from a peer or to it. Exit status 1 if it does not pass.
+    Test(FilterTestArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct FilterTestArguments {
+    /// The peer's address, or the name of its BGPPeer.
+    pub peer: String,
+    /// The route: a prefix or an address.
+    pub prefix: Target,
+    /// From the peer or to it; both by default.
+    #[arg(long)]
+    pub direction: Option<Direction>,
+    /// Ask these object files instead of the agent.
+    #[arg(long, requires = "node")]
+    pub objects: Option<PathBuf>,
+    /// The node whose peer it is.
+    #[arg(long, requires = "objects")]
+    pub node: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Which way a route goes.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Direction {
+    /// From the peer.
+    Import,
+    /// To the peer.
+    Export,
+}
+
+impl From<Direction> for model::filter::Direction {
+    fn from(direction: Direction) -> model::filter::Direction {
+        match direction {
+            Direction::Import => model::filter::Direction::Import,
+            Direction::Export => model::filter::Direction::Export,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -207,6 +253,9 @@ pub enum Kind {
     /// Pools of addresses.
     #[value(aliases = ["ippools", "ipp", "ipps", "pool", "pools", "IPPool"])]
     IpPool,
+    /// Filters of routes.
+    #[value(aliases = ["bgpfilters", "bgpf", "bgpfs", "bf", "bfs", "BGPFilter"])]
+    BgpFilter,
     /// Nodes.
     #[value(aliases = ["nodes", "no", "nos", "Node"])]
     Node,
@@ -217,6 +266,7 @@ impl From<Kind> for ObjectKind {
         match kind {
             Kind::BgpPeer => ObjectKind::BGPPeer,
             Kind::BgpConfig => ObjectKind::BGPConfiguration,
+            Kind::BgpFilter => ObjectKind::BGPFilter,
             Kind::IpPool => ObjectKind::IPPool,
             Kind::Node => ObjectKind::Node,
         }
@@ -249,7 +299,13 @@ mod tests {
 
     #[test]
     fn calicoctls_short_names_of_kinds_are_understood() {
-        for (given, kind) in [("bgpp", ObjectKind::BGPPeer), ("pools", ObjectKind::IPPool), ("no", ObjectKind::Node)] {
+        for (given, kind) in [
+            ("bf", ObjectKind::BGPFilter),
+            ("bgpf", ObjectKind::BGPFilter),
+            ("bgpp", ObjectKind::BGPPeer),
+            ("pools", ObjectKind::IPPool),
+            ("no", ObjectKind::Node),
+        ] {
             let arguments = Arguments::try_parse_from(["margayctl", "get", given, "-o", "wide"]);
             match arguments.map(|a| a.command) {
                 Ok(Command::Get(get)) => assert_eq!(ObjectKind::from(get.kind), kind),

@@ -39,7 +39,7 @@ pub fn check(path: &Path, format: Format) -> anyhow::Result<Verdict> {
 }
 
 /// The files that the agent would read: `.yaml`, `.yml`, `.json`, not hidden, not in subdirectories.
-fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let named = || path.display().to_string();
     if fs::metadata(path).with_context(named)?.is_file() {
         return Ok(vec![path.to_path_buf()]);

@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod client;
 mod diags;
+mod filter;
 mod output;
 mod view;
 
@@ -19,7 +20,9 @@ use model::api::show::{
     PodView, RouteWhyView,
 };
 
-use self::args::{Arguments, BgpCommand, Command, GetArguments, IpamCommand, NodeCommand, PodCommand, RouteCommand};
+use self::args::{
+    Arguments, BgpCommand, Command, FilterCommand, GetArguments, IpamCommand, NodeCommand, PodCommand, RouteCommand,
+};
 use self::client::Client;
 use self::output::{Detail, Format, print, print_structured};
 
@@ -50,6 +53,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Verdict> {
             show(&status, output.format, |_| view::node::status(&status))?;
         }
         Command::Bgp(command) => bgp(&mut client, command)?,
+        Command::Filter(FilterCommand::Test(arguments)) => return filter::test(&mut client, &arguments),
         Command::Route(command) => route(&mut client, command)?,
         Command::Ipam(command) => return ipam(&mut client, command),
         Command::Pod(PodCommand::List { output }) => {

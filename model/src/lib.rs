@@ -5,6 +5,7 @@
 pub mod api;
 pub mod asn;
 pub mod family;
+pub mod filter;
 pub mod identity;
 pub mod kernel;
 pub mod object;

@@ -9,11 +9,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bgp::config::{
-    BGP_PORT, Dialling, GracefulRestart, NextHopMode, Origination, PeerConfig, PeerKey, Reflection, Secret,
+    BGP_PORT, Dialling, GracefulRestart, Interface, NextHopMode, Origination, PeerConfig, PeerKey, Reflection, Secret,
     SpeakerConfig, Start,
 };
 use model::api::show::PeerKind;
-use model::object::{self, BgpConfiguration, BgpPeer, Community, Node, ReversePeering, SecretKeyRef, SourceAddress};
+use model::filter::Filters;
+use model::object::{
+    self, BgpConfiguration, BgpFilter, BgpPeer, Community, Node, ReversePeering, SecretKeyRef, SourceAddress,
+};
 use model::{Asn, Family, Prefix, RouterId};
 
 use crate::world::{Objects, World};
@@ -74,6 +77,10 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
     peers.add_objects();
     peers.add_mesh();
     config.peers = peers.found;
+    if config.peers.values().any(|peer| peer.filters.ask_for_interfaces()) {
+        let subnets = world.kernel.subnets().into_iter();
+        config.interfaces = subnets.map(|(subnet, name)| Interface { subnet, name: name.into() }).collect();
+    }
     plan.problems.append(&mut peers.problems);
     plan.config = Some(config);
     plan
@@ -171,7 +178,7 @@ impl Peers<'_> {
     }
 
     fn add_object(&mut self, peer: &BgpPeer, kind: PeerKind) {
-        if applies(peer, self.node) {
+        if peer.is_for(self.node) {
             if let (Some(address), Some(asn)) = (peer.peer_ip, peer.as_number) {
                 let key = PeerKey { address: address.address, port: address.port.unwrap_or(BGP_PORT) };
                 self.add(key, self.by_object(peer, kind, key, asn), Some(peer));
@@ -183,7 +190,7 @@ impl Peers<'_> {
         // The other direction: nodes that peer with this one by selector expect it to peer back.
         let chosen = peer.peer_selector.as_ref().is_some_and(|s| s.chooses(&self.node.meta.labels));
         if chosen && peer.reverse_peering == ReversePeering::Auto {
-            self.nodes(peer, kind, |other| applies(peer, other));
+            self.nodes(peer, kind, |other| peer.is_for(other));
         }
     }
 
@@ -256,6 +263,7 @@ impl Peers<'_> {
         config.ttl_security = peer.ttl_security;
         config.max_restart_time = peer.max_restart_time.map(|t| t.0);
         config.max_prefixes = peer.max_prefixes;
+        config.filters = Filters::new(self.filters(peer));
         // The other family too, where we have a next hop for it: the peer decides whether it wants it.
         config.families = Family::ALL.into_iter().filter(|f| *f == family || self.node.address(*f).is_some()).collect();
         let peer_node = self.objects.nodes().find(|n| n.address(family).is_some_and(|a| a.address == key.address));
@@ -268,6 +276,11 @@ impl Peers<'_> {
         let Some(cluster) = self.node.cluster_id else { return Reflection::None };
         let same_cluster = node.is_some_and(|n| n.cluster_id == Some(cluster));
         if remote_as == self.local_as && !same_cluster { Reflection::Client } else { Reflection::None }
+    }
+
+    /// The filters that a BGPPeer names, in its order; without an object where there is none.
+    fn filters<'a>(&'a self, peer: &'a BgpPeer) -> impl Iterator<Item = (&'a str, Option<&'a BgpFilter>)> + Clone {
+        peer.filters.iter().map(|name| (name.as_str(), self.objects.bgp_filter(name)))
     }
 
     fn password(&self, reference: &SecretKeyRef) -> Result<Secret, String> {
@@ -299,6 +312,15 @@ impl Peers<'_> {
                 }
             }
         }
+        let missing = object.into_iter().flat_map(|peer| self.filters(peer)).filter(|(_, filter)| filter.is_none());
+        let missing: Vec<String> = missing.map(|(name, _)| format!("BGPFilter/{name}")).collect();
+        if !missing.is_empty() && !self.found.contains_key(&key) {
+            self.problems.push(format!(
+                "BGPPeer/{}: spec.filters: {} does not exist: nothing is accepted from {key} or told to it until it does",
+                config.name,
+                missing.join(", ")
+            ));
+        }
         match self.found.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(config);
@@ -313,15 +335,6 @@ impl Peers<'_> {
                 }
             }
         }
-    }
-}
-
-/// Whether a BGPPeer is for this node.
-fn applies(peer: &BgpPeer, node: &Node) -> bool {
-    match (&peer.node, &peer.node_selector) {
-        (Some(name), _) => *name == node.name,
-        (None, Some(selector)) => selector.chooses(&node.meta.labels),
-        (None, None) => true,
     }
 }
 

@@ -32,7 +32,9 @@ impl Reconciler {
             Show::ObjectErrors => answer(&self.object_errors()),
             Show::History { of } => answer(&self.history.view(of.as_deref(), &self.world.kernel.actual.names())),
             Show::Diags => answer(&self.diags(now)),
-            Show::BgpPeers | Show::BgpRoutes(_) => refuse(RefusalCode::Internal, "this is the speaker's to answer"),
+            Show::BgpPeers | Show::BgpRoutes(_) | Show::FilterTest(_) => {
+                refuse(RefusalCode::Internal, "this is the speaker's to answer")
+            }
         }
     }
 
@@ -275,6 +277,7 @@ impl Reconciler {
             ObjectKind::BGPConfiguration => Kind::BgpConfiguration,
             ObjectKind::BGPPeer => Kind::BgpPeer,
             ObjectKind::IPPool => Kind::IpPool,
+            ObjectKind::BGPFilter => Kind::BgpFilter,
         };
         let errors = &self.world.objects.errors;
         let chosen = self.world.objects.iter().filter(|(key, _)| key.kind == kind);

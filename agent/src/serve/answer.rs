@@ -73,6 +73,7 @@ impl Front {
         match show {
             Show::BgpPeers => answer(&self.peers().await?),
             Show::BgpRoutes(question) => self.routes(question).await,
+            Show::FilterTest(question) => answer(&self.speaker.filter_test(question).await.map_err(ended)?),
             Show::NodeStatus => self.node_status().await,
             Show::RouteWhy { prefix } => self.why(prefix).await,
             other => match self.ask(Request::Show(other)).await {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use dataplane::actual::{Actual, ActualRoute, KernelEvent, Link};
+use dataplane::actual::{Actual, ActualRoute, Address, KernelEvent, Link};
 use dataplane::want::RouteKey;
 use ipam::PodLink;
 use model::pod_link::is_pod_link;
@@ -32,6 +32,8 @@ impl Kernel {
             dirty.links.insert(name);
         } else if touched.links || touched.all_routes || foreign {
             dirty.tunnel = touched.links || touched.all_routes;
+            // Rules of filters may ask for a route's interface.
+            dirty.bgp = touched.links;
             dirty.routes = DirtyRoutes::All;
         }
         dirty.nat = touched.nft.is_some();
@@ -48,6 +50,19 @@ impl Kernel {
     pub fn link_with(&self, address: IpAddr) -> Option<&Link> {
         let held = self.actual.addresses.iter().find(|a| a.address == address)?;
         self.actual.links.get(&held.index)
+    }
+
+    /// The subnets on links other than pods', with the link's name, in order.
+    pub fn subnets(&self) -> Vec<(Prefix, &str)> {
+        let of_node = |a: &Address| {
+            let link = self.actual.links.get(&a.index).filter(|link| !is_pod_link(&link.name))?;
+            Some((Prefix::masked(a.address, a.length).ok()?, link.name.as_str()))
+        };
+        let link_local = |a: &Address| matches!(a.address, IpAddr::V6(a) if a.is_unicast_link_local());
+        let mut subnets: Vec<(Prefix, &str)> =
+            self.actual.addresses.iter().filter(|a| !link_local(a)).filter_map(of_node).collect();
+        subnets.sort_unstable();
+        subnets
     }
 
     /// The host sides of pods that are ours, with the addresses that our routes send to them.

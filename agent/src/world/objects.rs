@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::object::{
-    BgpConfiguration, BgpPeer, IpPool, Kind, Namespace, Node, Object, ObjectError, ObjectKey, Password, Pod, Secret,
-    SecretKeyRef,
+    BgpConfiguration, BgpFilter, BgpPeer, IpPool, Kind, Namespace, Node, Object, ObjectError, ObjectKey, Password, Pod,
+    Secret, SecretKeyRef,
 };
 use model::{NodeName, PodRef};
 
@@ -59,6 +59,14 @@ impl Objects {
     /// All BGPPeers, in order of name.
     pub fn bgp_peers(&self) -> impl Iterator<Item = &BgpPeer> {
         self.of(Kind::BgpPeer).filter_map(|o| if let Object::BgpPeer(p) = o { Some(p) } else { None })
+    }
+
+    /// A BGPFilter by name.
+    pub fn bgp_filter(&self, name: &str) -> Option<&BgpFilter> {
+        match self.object(Kind::BgpFilter, None, name)? {
+            Object::BgpFilter(filter) => Some(filter),
+            _ => None,
+        }
     }
 
     /// A BGPConfiguration by name.
@@ -117,7 +125,9 @@ fn touches(object: &Object) -> Dirty {
         // Addresses decide tunnels, pod CIDRs decide blocks, labels decide peers.
         Object::Node(_) => Dirty { bgp: true, tunnel: true, routes: DirtyRoutes::All, ..Dirty::default() },
         Object::IpPool(_) => Dirty { bgp: true, tunnel: true, nat: true, routes: DirtyRoutes::All, ..Dirty::default() },
-        Object::BgpConfiguration(_) | Object::BgpPeer(_) | Object::Secret(_) => Dirty { bgp: true, ..Dirty::default() },
+        Object::BgpConfiguration(_) | Object::BgpPeer(_) | Object::BgpFilter(_) | Object::Secret(_) => {
+            Dirty { bgp: true, ..Dirty::default() }
+        }
         // Read when a pod is attached; nothing follows from them by themselves.
         Object::Pod(_) | Object::Namespace(_) => Dirty::nothing(),
     }

@@ -1,8 +1,10 @@
 //! What an update group is told: which paths, and with which attributes.
 
 use model::Prefix;
+use model::filter::Operation;
 
 use super::group::GroupKey;
+use super::judge;
 use super::shared::{Scope, Shared};
 use super::table::{OWN, Path, Source};
 use crate::config::{ExportPolicy, NextHopMode, Reflection};
@@ -11,8 +13,10 @@ use crate::wire::{Attributes, PeerKind};
 
 /// Whether the members of a group are told of a best path.
 ///
-/// Own routes always; others as the policy says: RFC 4456 §6 for a reflector's internal routes, and what lies in the
-/// pools of the cluster across its border. Nobody is told back what it said: the caller leaves the source out.
+/// First the well-known communities (RFC 1997), then the peers' filters, then the policy: own routes always; others as
+/// RFC 4456 §6 says of a reflector's internal routes, and what lies in the pools of the cluster across its border.
+/// Between internal peers no filter makes a reflector of a node that is none. Nobody is told back what it said: the
+/// caller leaves the source out.
 pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Path, prefix: Prefix) -> bool {
     let Some(attrs) = shared.attrs.value(path.attrs) else { return false };
     let in_scope = match attrs.scope {
@@ -21,6 +25,10 @@ pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Pat
         Scope::Nobody => false,
     };
     if !in_scope || group.export == ExportPolicy::Nothing {
+        return false;
+    }
+    let filtered = shared.export_decision(group, path.attrs, path.source, prefix).passes();
+    if filtered == Some(false) {
         return false;
     }
     if path.source == OWN {
@@ -32,6 +40,7 @@ pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Pat
     match (group.export, source.kind, group.kind) {
         (_, PeerKind::Internal, PeerKind::Internal) => reflects && clients,
         (ExportPolicy::All, _, _) => true,
+        _ if filtered == Some(true) => true,
         (_, PeerKind::Internal, PeerKind::External) => {
             reflects && source.reflection == Reflection::Client && guard.in_pool(&prefix)
         }
@@ -42,13 +51,21 @@ pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Pat
     }
 }
 
-/// The attributes with which a group is told of a path (RFC 4271 §5.1, RFC 4456 §8).
-pub(crate) fn outgoing(shared: &Shared, group: &GroupKey, attrs: u32, source: Source) -> Option<Attributes> {
+/// The attributes with which a group is told of a path (RFC 4271 §5.1, RFC 4456 §8), after the operations of the rule
+/// that accepted it.
+pub(crate) fn outgoing(
+    shared: &Shared,
+    group: &GroupKey,
+    attrs: u32,
+    source: Source,
+    operations: &[Operation],
+) -> Option<Attributes> {
     let learned = &shared.attrs.value(attrs)?.attributes;
-    let mut draft = learned.edit();
+    let mut draft = if operations.is_empty() { learned.edit() } else { judge::changed(learned, operations).edit() };
     let from = (source != OWN).then(|| shared.source(source)).flatten();
     match (group.kind, from) {
         (PeerKind::External, None) => {
+            draft.local_pref = None;
             draft.prepend(shared.local_as, 1);
         }
         (PeerKind::External, Some(_)) => {

@@ -4,8 +4,10 @@
 //! or one that reads too slowly). Who is behind holds nobody up.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use hashbrown::HashMap;
+use model::filter::Chain;
 
 use super::shared::{Flow, Hold, Shared};
 use super::table::{DestId, Source};
@@ -18,6 +20,8 @@ pub(crate) struct GroupKey {
     pub kind: PeerKind,
     pub reflection: Reflection,
     pub export: ExportPolicy,
+    /// What decides before `export`.
+    pub filters: Arc<Chain>,
     pub next_hop_mode: NextHopMode,
     /// Our own address on the sessions.
     pub own_next_hop: NextHop,
@@ -203,6 +207,8 @@ fn flow(shared: &Shared, member: Source) -> Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::Family;
+    use model::filter::{Direction, Filters};
     use std::net::Ipv4Addr;
 
     fn group() -> Group {
@@ -210,6 +216,7 @@ mod tests {
             kind: PeerKind::Internal,
             reflection: Reflection::None,
             export: ExportPolicy::Originated,
+            filters: Filters::default().chain(Direction::Export, Family::Ipv4).clone(),
             next_hop_mode: NextHopMode::Auto,
             own_next_hop: NextHop::V4(Ipv4Addr::new(10, 0, 0, 1)),
             transmit: Transmit::PLAIN,

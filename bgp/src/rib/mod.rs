@@ -9,6 +9,7 @@ mod export;
 mod few;
 mod group;
 mod intern;
+mod judge;
 mod outbox;
 mod reason;
 mod shared;
@@ -18,8 +19,9 @@ mod unicast;
 pub use reason::Reason;
 
 pub(crate) use choice::{Choice, reason_against};
-pub(crate) use export::outgoing;
+pub(crate) use export::{outgoing, tells};
 pub(crate) use group::{Closing, GroupKey};
+pub(crate) use judge::changed;
 pub(crate) use outbox::Emit;
 pub(crate) use shared::{Counts, Flow, Hold, RouteAttrs, Shared, SourceInfo};
 pub(crate) use table::{Age, Dest, OWN, Path, Source, Told};

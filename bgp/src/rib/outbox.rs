@@ -1,6 +1,7 @@
 //! Changes on their way to the members of a group: encoded once, sent to all.
 
 use bytes::Bytes;
+use model::filter::{Decision, Operation};
 
 use super::export;
 use super::group::GroupKey;
@@ -53,15 +54,21 @@ impl<P: RibPrefix> Outbox<P> {
         self.updates.sort_unstable();
         for run in self.updates.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             let Some(&(attrs, source, _)) = run.first() else { continue };
-            let prefixes = || run.iter().map(|(_, _, prefix)| Nlri::plain(*prefix));
-            let mut octets = Vec::new();
-            let encoded = export::outgoing(shared, key, attrs, source).and_then(|attributes| {
-                encode::updates(P::FAMILY, &attributes, prefixes(), &key.transmit, &mut octets).ok()
-            });
-            match encoded {
-                Some(messages) => spread(octets, messages, members, source, emits),
-                // Attributes that fit into no message: better no route than the one before.
-                None => self.withdrawals.extend(prefixes().map(|nlri| nlri.prefix)),
+            let prefixes = run.iter().map(|(_, _, prefix)| *prefix);
+            if !key.filters.changes_routes() {
+                let unfit = tell(shared, key, (attrs, source, &[]), prefixes, members, emits);
+                self.withdrawals.extend(unfit);
+                continue;
+            }
+            // Rules look at prefixes: one set of attributes may go out in several ways.
+            let decided = |prefix: P| (shared.export_decision(key, attrs, source, prefix.into()), prefix);
+            let mut decided: Vec<(Decision, P)> = prefixes.map(decided).collect();
+            decided.sort_unstable();
+            for run in decided.chunk_by(|a, b| a.0 == b.0) {
+                let operations = run.first().map_or(&[][..], |(decision, _)| key.filters.operations(*decision));
+                let prefixes = run.iter().map(|(_, prefix)| *prefix);
+                let unfit = tell(shared, key, (attrs, source, operations), prefixes, members, emits);
+                self.withdrawals.extend(unfit);
             }
         }
         withdraw(key, self.withdrawals.into_iter(), members, emits);
@@ -72,6 +79,30 @@ impl<P: RibPrefix> Outbox<P> {
         let mut octets = Vec::new();
         encode::end_of_rib(P::FAMILY, &mut octets);
         spread(octets, 1, members, super::table::OWN, emits);
+    }
+}
+
+/// Tells members of prefixes of one path. Returns those whose attributes fit into no message: better no route than the
+/// one before.
+fn tell<P: RibPrefix>(
+    shared: &Shared,
+    key: &GroupKey,
+    (attrs, source, operations): (u32, Source, &[Operation]),
+    prefixes: impl Iterator<Item = P> + Clone,
+    members: &[Source],
+    emits: &mut Vec<Emit>,
+) -> Vec<P> {
+    let mut octets = Vec::new();
+    let encoded = export::outgoing(shared, key, attrs, source, operations).and_then(|attributes| {
+        let nlri = prefixes.clone().map(Nlri::plain);
+        encode::updates(P::FAMILY, &attributes, nlri, &key.transmit, &mut octets).ok()
+    });
+    match encoded {
+        Some(messages) => {
+            spread(octets, messages, members, source, emits);
+            Vec::new()
+        }
+        None => prefixes.collect(),
     }
 }
 

@@ -4,12 +4,13 @@ use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use model::filter::Filters;
 use model::{Asn, ClusterId, Family, RouterId};
 
 use super::best::{Candidate, Rank, Side};
 use super::intern::Interner;
 use super::table::{OWN, Path, Source};
-use crate::config::{ImportPolicy, Multipath, PeerKey, Reflection, SpeakerConfig};
+use crate::config::{ImportPolicy, Interface, Multipath, PeerKey, Reflection, SpeakerConfig};
 use crate::filter::Refusal;
 use crate::speaker::NextHops;
 use crate::wire::{Attributes, Community, Origin, PeerKind};
@@ -28,6 +29,8 @@ pub(crate) enum Scope {
 #[derive(Debug, Clone)]
 pub(crate) struct RouteAttrs {
     pub attributes: Arc<Attributes>,
+    /// As they were received, where a filter has changed them.
+    original: Option<Arc<Attributes>>,
     pub rank: Rank,
     pub scope: Scope,
 }
@@ -52,13 +55,28 @@ impl RouteAttrs {
             Community::NO_EXPORT | Community::NO_EXPORT_SUBCONFED if scope == Scope::Anybody => Scope::OwnAs,
             _ => scope,
         });
-        RouteAttrs { attributes, rank, scope }
+        RouteAttrs { attributes, original: None, rank, scope }
+    }
+
+    /// What a filter has made of received attributes.
+    pub(crate) fn changed(attributes: Attributes, original: Arc<Attributes>) -> RouteAttrs {
+        RouteAttrs { original: Some(original), ..RouteAttrs::new(Arc::new(attributes)) }
+    }
+
+    /// As they were received.
+    pub(crate) fn received(&self) -> &Arc<Attributes> {
+        self.original.as_ref().unwrap_or(&self.attributes)
+    }
+
+    /// Whether a filter has changed them.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.original.is_some()
     }
 }
 
 impl PartialEq for RouteAttrs {
     fn eq(&self, other: &RouteAttrs) -> bool {
-        self.attributes == other.attributes
+        self.attributes == other.attributes && self.original == other.original
     }
 }
 impl Eq for RouteAttrs {}
@@ -92,6 +110,7 @@ pub(crate) struct SourceInfo {
     pub router_id: u32,
     pub reflection: Reflection,
     pub import: ImportPolicy,
+    pub filters: Filters,
     pub flow: Flow,
     /// By family, in AFI order.
     pub counts: [Counts; 2],
@@ -117,6 +136,7 @@ pub(crate) struct Shared {
     pub local_as: Asn,
     pub router_id: RouterId,
     pub cluster_id: Option<ClusterId>,
+    pub interfaces: Vec<Interface>,
     pub multipath: Multipath,
     pub hold: Hold,
 }
@@ -137,6 +157,7 @@ impl Shared {
             local_as: config.local_as,
             router_id: config.router_id,
             cluster_id: config.cluster_id,
+            interfaces: config.interfaces.clone(),
             multipath: config.multipath,
             hold,
         }
@@ -147,6 +168,7 @@ impl Shared {
         self.local_as = config.local_as;
         self.router_id = config.router_id;
         self.cluster_id = config.cluster_id;
+        self.interfaces.clone_from(&config.interfaces);
         self.multipath = config.multipath;
     }
 

@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 
+use model::filter::{Chain, Decision, Direction};
 use model::{Family, Prefix};
 
 use super::choice::{self, Choice};
@@ -9,11 +10,11 @@ use super::group::{Closing, Group, GroupKey, Lot};
 use super::outbox::{Emit, Outbox};
 use super::shared::{Hold, Shared};
 use super::table::{Age, DestId, NO_HOPS, OWN, Path, Source, Table, Told};
-use super::{Reason, export};
+use super::{Reason, RouteAttrs, changed, export};
 use crate::config::ImportPolicy;
 use crate::filter::{Checked, Guard, Refusal};
 use crate::speaker::{Best, RouteChange};
-use crate::wire::{Nlri, PeerKind, Prefix4, Prefix6};
+use crate::wire::{Attributes, Nlri, PeerKind, Prefix4, Prefix6};
 
 /// A prefix of the family that a table is for.
 pub(crate) trait RibPrefix: Checked + Copy + Eq + Ord + Hash + TryFrom<Prefix> {
@@ -56,12 +57,70 @@ impl<P: RibPrefix> Unicast<P> {
         attrs: u32,
         refusal: Option<Refusal>,
     ) {
-        let Some((kind, import)) = shared.source(source).map(|info| (info.kind, info.import)) else { return };
+        let Some(info) = shared.source(source) else { return };
+        let (kind, import) = (info.kind, info.import);
+        let chain = info.filters.chain(Direction::Import, P::FAMILY).clone();
+        let received = shared.attrs.value(attrs).filter(|_| !chain.is_empty()).map(|value| value.attributes.clone());
+        let mut last: Option<(Decision, u32)> = None;
         for Nlri { prefix, path_id } in prefixes {
-            let refusal = refusal.or_else(|| self.refuses(prefix, kind, import));
             let id = self.table.find_or_insert(prefix);
-            self.put(shared, id, Path { attrs, path_id, source, refusal, age: Age::Fresh });
+            let path = Path { attrs, path_id, source, refusal, age: Age::Fresh };
+            let Some(received) = received.as_ref().filter(|_| refusal.is_none()) else {
+                let refusal = refusal.or_else(|| self.refuses(prefix, kind, import));
+                self.put(shared, id, Path { refusal, ..path });
+                continue;
+            };
+            let decision = shared.judge_import(&chain, prefix.into(), kind, received);
+            let refusal = self.refuses_after(decision, prefix, kind, import);
+            let operations = chain.operations(decision);
+            if operations.is_empty() {
+                self.put(shared, id, Path { refusal, ..path });
+                continue;
+            }
+            let attrs = match last {
+                Some((same, attrs)) if same == decision => attrs,
+                _ => {
+                    let value = RouteAttrs::changed(changed(received, operations), received.clone());
+                    let attrs = shared.attrs.intern(value);
+                    if let Some((_, before)) = last.replace((decision, attrs)) {
+                        shared.attrs.release(before);
+                    }
+                    attrs
+                }
+            };
+            self.put(shared, id, Path { attrs, refusal, ..path });
         }
+        if let Some((_, attrs)) = last {
+            shared.attrs.release(attrs);
+        }
+    }
+
+    /// Why a path is not believed after its filters have spoken: what they accept may be a default route or our own, but
+    /// no martian.
+    fn refuses_after(&self, decision: Decision, prefix: P, kind: PeerKind, import: ImportPolicy) -> Option<Refusal> {
+        match (decision.passes(), import) {
+            (Some(false), _) => Some(Refusal::Filtered),
+            (Some(true), ImportPolicy::Safe) => Guard::refuses_always(prefix),
+            (Some(true), ImportPolicy::All) => None,
+            (None, _) => self.refuses(prefix, kind, import),
+        }
+    }
+
+    /// A filter's word and what follows from it, on a path as its peer sent it.
+    pub(crate) fn judged(
+        &self,
+        shared: &Shared,
+        chain: &Chain,
+        prefix: P,
+        source: Source,
+        received: &Attributes,
+    ) -> Option<(Decision, Option<Refusal>)> {
+        let info = shared.source(source)?;
+        if let Some(refusal) = shared.refuses(received, info.kind) {
+            return Some((Decision::NoMatch, Some(refusal)));
+        }
+        let decision = shared.judge_import(chain, prefix.into(), info.kind, received);
+        Some((decision, self.refuses_after(decision, prefix, info.kind, info.import)))
     }
 
     fn refuses(&self, prefix: P, kind: PeerKind, import: ImportPolicy) -> Option<Refusal> {
@@ -148,19 +207,32 @@ impl<P: RibPrefix> Unicast<P> {
     pub(crate) fn recheck(&mut self, shared: &mut Shared) {
         for id in 0..self.table.end() {
             let Some(dest) = self.table.dest(id) else { continue };
-            let prefix = dest.prefix;
-            let changed = |path: &Path| {
-                let info = shared.source(path.source)?;
-                let attributes = &shared.attrs.value(path.attrs)?.attributes;
-                let by_attributes = shared.refuses(attributes, info.kind);
-                let refusal = by_attributes.or_else(|| self.refuses(prefix, info.kind, info.import));
-                (refusal != path.refusal).then_some(Path { refusal, ..*path })
-            };
-            let changed: Vec<Path> = dest.paths.as_slice().iter().filter_map(changed).collect();
-            for path in changed {
-                self.put(shared, id, path);
+            let anew = dest.paths.as_slice().iter().filter_map(|path| self.anew(shared, dest.prefix, path));
+            let anew: Vec<(Path, Option<RouteAttrs>)> = anew.collect();
+            for (path, attrs) in anew {
+                let named = attrs.map(|attrs| shared.attrs.intern(attrs));
+                self.put(shared, id, Path { attrs: named.unwrap_or(path.attrs), ..path });
+                if let Some(named) = named {
+                    shared.attrs.release(named);
+                }
             }
         }
+    }
+
+    /// A learned path as it is by now, with other attributes where filters change or no longer change them; nothing if
+    /// it is as it was.
+    fn anew(&self, shared: &Shared, prefix: P, path: &Path) -> Option<(Path, Option<RouteAttrs>)> {
+        let value = shared.attrs.value(path.attrs)?;
+        let received = value.received();
+        let chain = shared.source(path.source)?.filters.chain(Direction::Import, P::FAMILY);
+        let (decision, refusal) = self.judged(shared, chain, prefix, path.source, received)?;
+        let attrs = match chain.operations(decision) {
+            [] if !value.is_changed() => None,
+            [] => Some(RouteAttrs::new(received.clone())),
+            operations => Some(RouteAttrs::changed(changed(received, operations), received.clone())),
+        };
+        let attrs = attrs.filter(|attrs| attrs != value);
+        (attrs.is_some() || refusal != path.refusal).then_some((Path { refusal, ..*path }, attrs))
     }
 
     /// Looks at every destination again.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use model::filter::Direction;
 use model::{Family, Prefix, Time};
 
 use super::act::Tables;
@@ -65,6 +66,7 @@ fn effect(old: &PeerConfig, new: &PeerConfig) -> Effect {
         import,
         export,
         bfd: _,
+        filters,
     } = new;
     let resets = [
         (*remote_as != old.remote_as, "the peer's AS"),
@@ -75,7 +77,8 @@ fn effect(old: &PeerConfig, new: &PeerConfig) -> Effect {
     if let Some((_, what)) = resets.into_iter().find(|(changed, _)| *changed) {
         return Effect::Reset(what);
     }
-    let soft = (next_hop, reflection, import, export) != (&old.next_hop, &old.reflection, &old.import, &old.export);
+    let told = (next_hop, reflection, import, export) != (&old.next_hop, &old.reflection, &old.import, &old.export);
+    let soft = told || *filters != old.filters;
     if soft { Effect::Soft } else { Effect::Hot }
 }
 
@@ -103,7 +106,9 @@ impl Speaker {
             self.ipv4.guard = Guard::new(Family::Ipv4, own(), &new.pools);
             self.ipv6.guard = Guard::new(Family::Ipv6, own(), &new.pools);
         }
-        let mut soft = policy || reflector || old.local_ipv4 != new.local_ipv4 || old.local_ipv6 != new.local_ipv6;
+        let interfaces = old.interfaces != new.interfaces;
+        let mut soft =
+            policy || interfaces || reflector || old.local_ipv4 != new.local_ipv4 || old.local_ipv6 != new.local_ipv6;
         for (key, peer) in &new.peers {
             match self.by_key.get(key).copied() {
                 None => self.add_peer(now, *key, peer.clone()),
@@ -117,12 +122,12 @@ impl Speaker {
         if soft {
             self.regroup(now);
         }
-        if policy || reflector || old.multipath != new.multipath {
+        if policy || interfaces || reflector || old.multipath != new.multipath {
             self.ipv4.touch_all();
             self.ipv6.touch_all();
         }
-        if reflector {
-            // The cluster id is in what was told: it is told again, in other words.
+        if reflector || interfaces {
+            // The cluster id, or what a rule for an interface does, is in what was told: it is told again.
             let sources: Vec<Source> = self.by_key.values().copied().collect();
             for source in sources {
                 self.ipv4.tell_again(source);
@@ -220,6 +225,7 @@ impl Speaker {
             router_id: established.agreed.peer_id.bits(),
             reflection: peer.config.reflection,
             import: peer.config.import,
+            filters: peer.config.filters.clone(),
             flow: Flow::Free,
             counts: self.shared.source(source).map_or([Counts::default(); 2], |info| info.counts),
         };
@@ -251,6 +257,7 @@ impl Speaker {
                 kind: agreed.kind,
                 reflection: peer.config.reflection,
                 export: peer.config.export,
+                filters: peer.config.filters.chain(Direction::Export, family).clone(),
                 next_hop_mode: peer.config.next_hop,
                 own_next_hop: NextHop::from(own),
                 transmit: Transmit { as_width: agreed.as_width, ..Transmit::PLAIN },
@@ -265,13 +272,15 @@ impl Speaker {
         let sources: Vec<Source> = self.by_key.values().copied().collect();
         for source in sources {
             let Some(peer) = self.peer(source) else { continue };
+            let (reflection, import, filters) =
+                (peer.config.reflection, peer.config.import, peer.config.filters.clone());
+            if let Some(info) = self.shared.source_mut(source) {
+                (info.reflection, info.import, info.filters) = (reflection, import, filters);
+            }
+            let Some(peer) = self.peer(source) else { continue };
             let Some(established) = peer.fsm.established() else { continue };
             let conn = established.link.conn;
             let keys = self.group_keys(peer, established);
-            let (reflection, import) = (peer.config.reflection, peer.config.import);
-            if let Some(info) = self.shared.source_mut(source) {
-                (info.reflection, info.import) = (reflection, import);
-            }
             for (family, key) in keys {
                 let octets = match family {
                     Family::Ipv4 => moved(&mut self.ipv4, &mut self.shared, source, &key),

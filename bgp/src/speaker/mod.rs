@@ -5,6 +5,7 @@
 
 mod act;
 mod configure;
+mod filter_test;
 mod io;
 mod learn;
 mod peer;

@@ -10,6 +10,7 @@ use model::{Family, Prefix};
 use super::Speaker;
 use super::view::Why;
 use crate::config::PeerKey;
+use crate::filter::Refusal;
 use crate::rib::{Age, Choice, Dest, OWN, Path, RibPrefix, Told, Unicast, outgoing, reason_against};
 use crate::wire::attr::SegmentKind;
 use crate::wire::{Attributes, Community};
@@ -155,6 +156,11 @@ impl Speaker {
     }
 
     fn reason(&self, path: &Path, row: &RouteView, chosen: Option<&(Choice, crate::rib::Reason)>) -> String {
+        if path.refusal == Some(Refusal::Filtered)
+            && let Some((chain, decision)) = self.shared.import_decision(row.prefix, path)
+        {
+            return format!("refused by {}", chain.words(decision));
+        }
         if let Some(refusal) = path.refusal {
             return refusal.words().into();
         }
@@ -175,13 +181,20 @@ impl Speaker {
         let Some(group) = tables.groups.get(usize::from(told.group)).and_then(Option::as_ref) else {
             return Vec::new();
         };
-        let Some(attributes) = outgoing(&self.shared, &group.key, told.attrs, told.source) else { return Vec::new() };
+        let decision = self.shared.export_decision(&group.key, told.attrs, told.source, prefix);
+        let operations = group.key.filters.operations(decision);
+        let Some(attributes) = outgoing(&self.shared, &group.key, told.attrs, told.source, operations) else {
+            return Vec::new();
+        };
         let mut row = row(prefix, &attributes);
         row.best = true;
         row.reason = match self.address(told.source) {
             Some(peer) => format!("learned from {peer}"),
             None => "originated by this node".into(),
         };
+        if decision.passes() == Some(true) {
+            row.reason += &format!(", accepted by {}", group.key.filters.words(decision));
+        }
         let members = group.members().filter(|member| *member != told.source);
         let mut rows: Vec<RouteView> =
             members.map(|member| RouteView { peer: self.address(member), ..row.clone() }).collect();

@@ -1,6 +1,7 @@
 //! Views as text, one module for each noun. Pure: a view in, text out.
 
 pub mod bgp_route;
+pub mod filter;
 pub mod history;
 pub mod ipam;
 pub mod node;

@@ -15,6 +15,7 @@ pub fn list(kind: ObjectKind, objects: &[ObjectView], detail: Detail) -> String 
     shown.extend(match kind {
         ObjectKind::BGPPeer => bgp_peer(),
         ObjectKind::BGPConfiguration => bgp_configuration(),
+        ObjectKind::BGPFilter => bgp_filter(),
         ObjectKind::IPPool => ip_pool(),
         ObjectKind::Node => node(),
     });
@@ -43,6 +44,21 @@ fn bgp_configuration() -> Vec<Column<'static, ObjectView>> {
         column("MESHENABLED", |o| field(o, "/spec/nodeToNodeMeshEnabled", "true")),
         column("ASNUMBER", |o| field(o, "/spec/asNumber", "")),
         wide("LISTENPORT", |o| field(o, "/spec/listenPort", "179")),
+    ]
+}
+
+fn bgp_filter() -> Vec<Column<'static, ObjectView>> {
+    let rules = |list: &'static str| {
+        move |o: &ObjectView| {
+            let rules = o.object.pointer(&format!("/spec/{list}")).and_then(Value::as_array);
+            rules.map_or(0, Vec::len).to_string()
+        }
+    };
+    vec![
+        column("NUMEXPORTV4", rules("exportV4")),
+        column("NUMIMPORTV4", rules("importV4")),
+        column("NUMEXPORTV6", rules("exportV6")),
+        column("NUMIMPORTV6", rules("importV6")),
     ]
 }
 

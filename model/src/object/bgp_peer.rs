@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
-use super::{GoDuration, Meta, SecretKeyRef};
+use super::{GoDuration, Meta, Node, SecretKeyRef};
 use crate::selector::Selector;
 use crate::{Asn, NodeName};
 
@@ -48,6 +48,9 @@ pub struct BgpPeer {
     pub ttl_security: Option<u8>,
     /// `reversePeering`.
     pub reverse_peering: ReversePeering,
+    /// `filters`: names of BGPFilters, in order.
+    #[serde(default)]
+    pub filters: Vec<String>,
 }
 
 /// `peerIP`: `address`, `address:port` or `[address]:port`.
@@ -93,6 +96,17 @@ pub enum ReversePeering {
     Auto,
     /// Another BGPPeer says so.
     Manual,
+}
+
+impl BgpPeer {
+    /// Whether it is for this node.
+    pub fn is_for(&self, node: &Node) -> bool {
+        match (&self.node, &self.node_selector) {
+            (Some(name), _) => *name == node.name,
+            (None, Some(selector)) => selector.chooses(&node.meta.labels),
+            (None, None) => true,
+        }
+    }
 }
 
 impl FromStr for PeerAddress {
@@ -171,7 +185,6 @@ impl Envelope<BgpPeerSpec> {
             ("localASNumber", spec.local_as_number.is_some()),
             ("numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers.is_some_and(|n| n != 0)),
             ("reachableBy", spec.reachable_by.as_ref().is_some_and(|r| !r.is_empty())),
-            ("filters", spec.filters.as_ref().is_some_and(|f| !f.is_empty())),
             ("localWorkloadSelector", spec.local_workload_selector.as_ref().is_some_and(|s| !s.is_empty())),
         ];
         if let Some((field, _)) = unsupported.iter().find(|(_, given)| *given) {
@@ -236,6 +249,7 @@ impl Envelope<BgpPeerSpec> {
             max_prefixes: spec.max_prefixes,
             ttl_security: spec.ttl_security,
             reverse_peering: spec.reverse_peering,
+            filters: spec.filters.unwrap_or_default(),
         })
     }
 }

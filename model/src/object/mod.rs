@@ -1,10 +1,11 @@
 //! The objects that configure margay: the very ones a cluster holds, read from YAML text.
 //!
-//! `v1` Node, Pod, Namespace, Secret · `projectcalico.org/v3` BGPConfiguration, BGPPeer, IPPool.
+//! `v1` Node, Pod, Namespace, Secret · `projectcalico.org/v3` BGPConfiguration, BGPFilter, BGPPeer, IPPool.
 //! Of Kubernetes' own kinds only the fields that margay uses are read, as their other fields are another's business.
 //! Of Calico's kinds every field is read: one that is not understood is an error that names it.
 
 mod bgp_configuration;
+mod bgp_filter;
 mod bgp_peer;
 mod duration;
 mod ip_pool;
@@ -19,6 +20,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use bgp_configuration::{BgpConfiguration, BindMode, Community, NamedCommunity, PrefixAdvertisement};
+pub use bgp_filter::BgpFilter;
 pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, ReversePeering, SourceAddress};
 pub use duration::GoDuration;
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
@@ -49,6 +51,9 @@ pub enum Object {
     /// `projectcalico.org/v3` IPPool.
     #[serde(rename = "IPPool")]
     IpPool(IpPool),
+    /// `projectcalico.org/v3` BGPFilter.
+    #[serde(rename = "BGPFilter")]
+    BgpFilter(BgpFilter),
 }
 
 /// The kinds of [`Object`], spelled as in `kind:`.
@@ -71,6 +76,9 @@ pub enum Kind {
     /// `projectcalico.org/v3` IPPool.
     #[serde(rename = "IPPool")]
     IpPool,
+    /// `projectcalico.org/v3` BGPFilter.
+    #[serde(rename = "BGPFilter")]
+    BgpFilter,
 }
 
 /// Which object: kind, namespace where the kind has one, and name. Written `Kind/name` or `Kind/namespace/name`.
@@ -96,6 +104,7 @@ impl Object {
             Object::BgpConfiguration(o) => (Kind::BgpConfiguration, &o.meta),
             Object::BgpPeer(o) => (Kind::BgpPeer, &o.meta),
             Object::IpPool(o) => (Kind::IpPool, &o.meta),
+            Object::BgpFilter(o) => (Kind::BgpFilter, &o.meta),
         };
         let namespace = match kind {
             Kind::Pod | Kind::Secret => Some(meta.namespace.clone().unwrap_or_else(|| "default".into())),
@@ -107,7 +116,7 @@ impl Object {
 
 impl Kind {
     /// The kind and API version as a manifest spells them.
-    pub const ALL: [(Kind, &'static str, &'static str); 7] = [
+    pub const ALL: [(Kind, &'static str, &'static str); 8] = [
         (Kind::Node, "v1", "Node"),
         (Kind::Pod, "v1", "Pod"),
         (Kind::Namespace, "v1", "Namespace"),
@@ -115,6 +124,7 @@ impl Kind {
         (Kind::BgpConfiguration, "projectcalico.org/v3", "BGPConfiguration"),
         (Kind::BgpPeer, "projectcalico.org/v3", "BGPPeer"),
         (Kind::IpPool, "projectcalico.org/v3", "IPPool"),
+        (Kind::BgpFilter, "projectcalico.org/v3", "BGPFilter"),
     ];
 }
 

@@ -4,6 +4,7 @@
 
 mod bfd;
 mod bgp;
+mod filter;
 mod history;
 mod ipam;
 mod node;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::bfd::{BfdState, BfdView};
 pub use self::bgp::{AsPathItem, PeerKind, PeerView, RoutePage, RouteView, SessionState};
+pub use self::filter::{FilterTest, FilterTestView, Judged};
 pub use self::history::{ChangeKind, ChangeView};
 pub use self::ipam::{
     AddressView, BlockView, IpamCheckView, IpamView, LeaseView, PodState, PodView, PoolView, Problem,
@@ -38,6 +40,8 @@ pub enum Show {
     BgpPeers,
     /// One [`RoutePage`].
     BgpRoutes(BgpRoutes),
+    /// A list of [`FilterTestView`]: for each session with the peer and each direction asked for.
+    FilterTest(FilterTest),
     /// One [`InstalledPage`]; starts after the prefix given.
     Routes {
         /// The last prefix of the page before.

@@ -15,6 +15,8 @@ pub enum ObjectKind {
     BGPPeer,
     /// `projectcalico.org/v3`
     IPPool,
+    /// `projectcalico.org/v3`
+    BGPFilter,
 }
 
 impl fmt::Display for ObjectKind {
@@ -24,6 +26,7 @@ impl fmt::Display for ObjectKind {
             ObjectKind::BGPConfiguration => "BGPConfiguration",
             ObjectKind::BGPPeer => "BGPPeer",
             ObjectKind::IPPool => "IPPool",
+            ObjectKind::BGPFilter => "BGPFilter",
         })
     }
 }
