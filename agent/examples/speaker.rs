@@ -14,7 +14,6 @@
 //! It believes all and tells all that is best, unless a peer says `import: safe` or `export: originated`. Peers that are
 //! `rr_client` make it a route reflector. It touches no kernel routes: `fib: true` is refused.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -129,21 +128,17 @@ async fn main() -> anyhow::Result<()> {
     let begun = Instant::now();
     let (handle, mut task) = speaker::spawn();
     handle.want(wanted(config));
-    let mut next_hops: BTreeMap<Prefix, usize> = BTreeMap::new();
     loop {
         let batch = tokio::select! {
             batch = handle.changes() => batch,
             _ = &mut task => anyhow::bail!("the speaker has ended"),
         };
-        let changed = batch.routes.len();
-        for change in batch.routes {
-            match change.best {
-                Some(best) => next_hops.insert(change.prefix, best.next_hops.len()),
-                None => next_hops.remove(&change.prefix),
-            };
-        }
+        let gone = batch.routes.iter().filter(|change| change.best.is_none()).count();
         let line = serde_json::json!({
-            "seconds": begun.elapsed().as_secs_f64(), "changed": changed, "routes": next_hops.len(), "inSync": batch.in_sync,
+            "seconds": begun.elapsed().as_secs_f64(),
+            "routes": batch.routes.len() - gone,
+            "gone": gone,
+            "inSync": batch.in_sync,
         });
         println!("{line}");
         if once && batch.in_sync {

@@ -1,10 +1,10 @@
 //! What the speaker believes, on its way up to the reconcile loop: the latest state of each key, however slow the reader.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bgp::PeerKey;
 use bgp::speaker::{PeerChange, RouteChange};
+use hashbrown::HashMap;
 use model::Prefix;
 use tokio::sync::Notify;
 

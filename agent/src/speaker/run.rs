@@ -265,11 +265,13 @@ impl Loop {
 
     /// Does what the speaker wants. True if there may be more to do.
     fn outputs(&mut self) -> bool {
-        let end = Instant::now() + TURN;
-        while Instant::now() < end {
-            let now = self.now();
+        let begun = Instant::now();
+        let mut at = begun;
+        while at < begun + TURN {
+            let now = Time::START + at.duration_since(self.start);
             let Some(output) = self.speaker.as_mut().and_then(|speaker| speaker.poll(now)) else { return false };
             self.output(output);
+            at = Instant::now();
         }
         true
     }
@@ -349,10 +351,6 @@ impl Loop {
             Command::Routes { question, answer } => {
                 let page = self.speaker.as_ref().map(|s| s.routes(&question));
                 drop(answer.send(page.unwrap_or_default()));
-            }
-            Command::FilterTest { question, answer } => {
-                let views = self.speaker.as_ref().map(|speaker| speaker.filter_test(&question));
-                drop(answer.send(views.unwrap_or_default()));
             }
             Command::Why { prefix, answer } => {
                 let why = self.speaker.as_ref().and_then(|speaker| {
