@@ -20,7 +20,7 @@ use std::sync::Arc;
 use bgp::speaker::Why;
 use bgp::{PeerKey, SpeakerConfig};
 use model::Prefix;
-use model::api::show::{BgpRoutes, PeerView, RoutePage};
+use model::api::show::{BgpRoutes, FilterTest, FilterTestView, PeerView, RoutePage};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -62,6 +62,7 @@ pub struct Handle {
 enum Command {
     Peers { answer: oneshot::Sender<Vec<PeerView>> },
     Routes { question: BgpRoutes, answer: oneshot::Sender<RoutePage> },
+    FilterTest { question: FilterTest, answer: oneshot::Sender<Vec<FilterTestView>> },
     Why { prefix: Prefix, answer: oneshot::Sender<Option<(Prefix, Why)>> },
     Problems { answer: oneshot::Sender<Vec<String>> },
     Refresh { peer: PeerKey },
@@ -103,6 +104,11 @@ impl Handle {
     /// One page of routes.
     pub async fn routes(&self, question: BgpRoutes) -> Result<RoutePage, Ended> {
         self.ask(|answer| Command::Routes { question, answer }).await
+    }
+
+    /// Which rule of which filter decides on a route.
+    pub async fn filter_test(&self, question: FilterTest) -> Result<Vec<FilterTestView>, Ended> {
+        self.ask(|answer| Command::FilterTest { question, answer }).await
     }
 
     /// All about the paths of this prefix, or else of the longest that covers it.

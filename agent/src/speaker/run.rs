@@ -352,6 +352,10 @@ impl Loop {
                 let page = self.speaker.as_ref().map(|s| s.routes(&question));
                 drop(answer.send(page.unwrap_or_default()));
             }
+            Command::FilterTest { question, answer } => {
+                let views = self.speaker.as_ref().map(|speaker| speaker.filter_test(&question));
+                drop(answer.send(views.unwrap_or_default()));
+            }
             Command::Why { prefix, answer } => {
                 let why = self.speaker.as_ref().and_then(|speaker| {
                     let exact = speaker.why(prefix).map(|why| (prefix, why));
