@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use model::api::show::*;
+use model::filter::{Direction, List};
 use model::{Asn, Family, PodRef, Prefix};
 use serde_json::json;
 
@@ -464,6 +465,39 @@ fn what_get_prints_as_yaml_can_be_applied_again() {
     assert_eq!(object::document(ObjectKind::IPPool, true, &view), object);
     let list = json!({"apiVersion": "projectcalico.org/v3", "kind": "IPPoolList", "items": [object]});
     assert_eq!(object::document(ObjectKind::IPPool, false, &view), list);
+}
+
+#[test]
+fn filters_are_listed_in_calicoctls_columns_and_a_test_names_the_rule() {
+    let object =
+        json!({"metadata": {"name": "tor"}, "spec": {"importV4": [{"action": "Reject"}, {"action": "Accept"}]}});
+    let view = [ObjectView { name: "tor".into(), origin: String::new(), object, error: None }];
+    check(
+        object::list(ObjectKind::BGPFilter, &view, Detail::Normal),
+        r"
+        NAME   NUMEXPORTV4   NUMIMPORTV4   NUMEXPORTV6   NUMIMPORTV6
+        tor    0             2             0             0
+        ",
+    );
+    let test = FilterTestView {
+        name: "rack1".into(),
+        peer: "10.0.0.254".parse().ok(),
+        direction: Direction::Import,
+        list: List::ImportV4,
+        prefix: "10.200.1.0/24".parse().expect("a prefix"),
+        judged: Judged::Route,
+        filter: Some("tor".into()),
+        rule: Some(1),
+        passes: Some(false),
+        reason: "refused by rule 1 of importV4 in BGPFilter/tor".into(),
+    };
+    check(
+        filter::tests(&[test], Detail::Normal),
+        r"
+        PEER         DIRECTION   PREFIX          PASSES   REASON
+        10.0.0.254   import      10.200.1.0/24   no       refused by rule 1 of importV4 in BGPFilter/tor
+        ",
+    );
 }
 
 #[test]
