@@ -61,6 +61,7 @@ fn of_agent(client: &mut Client) -> Vec<DiagPart> {
         ("object-errors.json", Show::ObjectErrors),
         ("nodes.json", Show::Objects { kind: ObjectKind::Node, name: None }),
         ("bgppeers.json", Show::Objects { kind: ObjectKind::BGPPeer, name: None }),
+        ("bgpfilters.json", Show::Objects { kind: ObjectKind::BGPFilter, name: None }),
         ("bgpconfigurations.json", Show::Objects { kind: ObjectKind::BGPConfiguration, name: None }),
         ("ippools.json", Show::Objects { kind: ObjectKind::IPPool, name: None }),
     ];
