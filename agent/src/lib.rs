@@ -4,9 +4,10 @@
 //! watch ─▶ world ─▶ plan ─▶ apply        loop 1, `reconcile`
 //!             speaker                    loop 2
 //! ```
-//! `world` and `plan` are pure. `watch`, `apply`, `speaker` and `serve` are the hands.
+//! `world` and `plan` are pure. `watch`, `apply`, `speaker`, `bfd` and `serve` are the hands.
 
 pub mod apply;
+pub mod bfd;
 pub mod fact;
 pub mod plan;
 pub mod reconcile;

@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bgp::bfd;
 use bgp::config::{
     BGP_PORT, Dialling, GracefulRestart, Interface, NextHopMode, Origination, PeerConfig, PeerKey, Reflection, Secret,
     SpeakerConfig, Start,
@@ -264,6 +265,12 @@ impl Peers<'_> {
         config.max_restart_time = peer.max_restart_time.map(|t| t.0);
         config.max_prefixes = peer.max_prefixes;
         config.filters = Filters::new(self.filters(peer));
+        config.bfd = peer.bfd.map(|bfd| bfd::Config {
+            min_tx: bfd.min_tx_interval.0,
+            min_rx: bfd.min_rx_interval.0,
+            multiplier: bfd.multiplier,
+            distance: if bfd.multihop { bfd::Distance::Multihop } else { bfd::Distance::SingleHop },
+        });
         // The other family too, where we have a next hop for it: the peer decides whether it wants it.
         config.families = Family::ALL.into_iter().filter(|f| *f == family || self.node.address(*f).is_some()).collect();
         let peer_node = self.objects.nodes().find(|n| n.address(family).is_some_and(|a| a.address == key.address));

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use bgp::bfd::Fall;
 use bgp::speaker::{CloseReason, ConnId, ConnectError, Dial, Input, Output, PeerChange};
 use bgp::wire::{Context, Message, Notification, PeerKind};
 use bgp::{PeerConfig, PeerKey, Speaker};
@@ -24,6 +25,7 @@ use super::connection::Connection;
 use super::listen::{self, Listeners};
 use super::refused::Refused;
 use super::{Command, Wanted, dial, sockopt};
+use crate::bfd::Bfd;
 
 /// How long to take events in, or to do what the speaker wants, before the other has its turn and the clock is looked
 /// at. Far below the shortest keepalive interval, one second.
@@ -65,6 +67,7 @@ pub(super) struct Loop {
     /// Every task of a dial or a connection: they end with the loop.
     tasks: JoinSet<()>,
     listeners: Listeners,
+    bfd: Bfd,
     retry_at: Instant,
     inbox: mpsc::Receiver<Event>,
     /// For the tasks to come.
@@ -85,6 +88,7 @@ impl Loop {
             conns: HashMap::new(),
             tasks: JoinSet::new(),
             listeners: Listeners::new(sender.clone()),
+            bfd: Bfd::default(),
             retry_at: now + RETRY,
             inbox,
             sender,
@@ -122,6 +126,7 @@ impl Loop {
                     }
                     None => return,
                 },
+                falls = self.bfd.falls() => self.fallen(falls),
                 event = self.inbox.recv() => self.events(event),
                 () = sleep_until(deadline), if !more => {}
                 // Work is left over from the last round: go on with it, after everybody else had a turn.
@@ -164,14 +169,24 @@ impl Loop {
                 let mut config = speaker.config().clone();
                 config.peers.clear();
                 config.originate.clear();
+                self.bfd.want(&config.peers);
                 speaker.handle(now, Input::Configure(Box::new(config)));
             }
             return;
         };
         self.listeners.apply(&wanted.listen, &config);
+        self.bfd.want(&config.peers);
         match &mut self.speaker {
             Some(speaker) => speaker.handle(now, Input::Configure(Box::new(config))),
             none => *none = Some(Speaker::new(config, now, seed())),
+        }
+    }
+
+    /// Paths to peers are down: what stands on them ends.
+    fn fallen(&mut self, falls: Vec<(IpAddr, Fall)>) {
+        let now = self.now();
+        if let Some(speaker) = &mut self.speaker {
+            falls.into_iter().for_each(|(address, fall)| speaker.handle(now, Input::BfdFell { address, fall }));
         }
     }
 
@@ -382,7 +397,9 @@ impl Loop {
         let today = SystemTime::now();
         let dated = |status: bgp::speaker::PeerStatus| {
             let since = today.checked_sub(now.since(status.since)).unwrap_or(today);
-            PeerView { since: rfc3339(since), ..status.view }
+            let watched = speaker.config().peers.get(&status.key).is_some_and(|peer| peer.bfd.is_some());
+            let bfd = watched.then(|| self.bfd.view(status.key.address)).flatten();
+            PeerView { since: rfc3339(since), bfd, ..status.view }
         };
         speaker.peers().into_iter().map(dated).collect()
     }

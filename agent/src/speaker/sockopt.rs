@@ -1,4 +1,4 @@
-//! Options of BGP's sockets that the standard library does not know: TCP-MD5, GTSM, marking.
+//! Options of BGP's and BFD's sockets that the standard library does not know: TCP-MD5, GTSM, marking.
 
 use std::io;
 use std::mem::size_of;
@@ -91,10 +91,24 @@ pub fn set_ttl(socket: &impl AsFd, family: Family, ttl: u32) -> io::Result<()> {
     }
 }
 
+/// Has each datagram say with which TTL, or hop limit, it came (`IP_RECVTTL`, `IPV6_RECVHOPLIMIT`).
+pub fn set_receive_ttl(socket: &impl AsFd, family: Family) -> io::Result<()> {
+    let on: i32 = 1;
+    match family {
+        Family::Ipv4 => set(socket, libc::IPPROTO_IP, libc::IP_RECVTTL, &on),
+        Family::Ipv6 => set(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVHOPLIMIT, &on),
+    }
+}
+
 /// What every session's socket has: no Nagle delay, DSCP CS6.
 pub fn set_common(socket: &impl AsFd, family: Family) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_nodelay(true)?;
+    set_priority(socket, family)
+}
+
+/// DSCP CS6.
+pub fn set_priority(socket: &impl AsFd, family: Family) -> io::Result<()> {
     let socket = SockRef::from(socket);
-    socket.set_tcp_nodelay(true)?;
     match family {
         Family::Ipv4 => socket.set_tos_v4(DSCP_CS6),
         Family::Ipv6 => socket.set_tclass_v6(DSCP_CS6),

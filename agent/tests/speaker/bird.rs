@@ -20,10 +20,15 @@ pub struct Bird {
 impl Bird {
     /// AS 65002, and one session with 192.0.2.1 in AS 65001 with these options; announces 203.0.113.0/24.
     pub fn start(options: &str) -> Bird {
+        Bird::with("", options)
+    }
+
+    /// The same with more protocols.
+    pub fn with(protocols: &str, options: &str) -> Bird {
         let directory = tempfile::tempdir().expect("a directory");
         let config = format!(
             "log stderr all; router id 192.0.2.2; protocol device {{ scan time 1; }}\n\
-             protocol static {{ ipv4; route 203.0.113.0/24 blackhole; }}\n\
+             protocol static {{ ipv4; route 203.0.113.0/24 blackhole; }}\n{protocols}\n\
              protocol bgp margay {{ local 192.0.2.2 as 65002; neighbor 192.0.2.1 as 65001; {options}\n\
              connect delay time 1; connect retry time 1; error wait time 1,2;\n\
              ipv4 {{ import all; export all; }}; }}\n"

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something unexpected happens")]
 
+mod bfd;
 mod bird;
 mod hostile;
 mod net;

@@ -30,12 +30,24 @@ pub fn list(peers: &[PeerView], detail: Detail) -> String {
             wide("STALE", |p: &PeerView| p.stale.to_string()),
             wide("FAMILIES", |p: &PeerView| joined(&p.families)),
             wide("HOLD", |p: &PeerView| optional(&p.hold_time)),
+            wide("BFD", bfd),
             wide("UPS", |p: &PeerView| p.established_count.to_string()),
             wide("CAPABILITIES", |p: &PeerView| joined(&p.capabilities)),
             wide("LAST-ERROR", |p: &PeerView| optional(&p.last_error)),
             column("REASON", |p: &PeerView| p.reason.clone()),
         ],
     )
+}
+
+/// State and detection time of the BFD session, where one is wanted: `Up 900ms`.
+fn bfd(peer: &PeerView) -> String {
+    match &peer.bfd {
+        None => String::new(),
+        Some(bfd) => match bfd.detection_time {
+            Some(time) => format!("{} {time}", bfd.state.name()),
+            None => bfd.state.name().to_string(),
+        },
+    }
 }
 
 /// The address alone on port 179.

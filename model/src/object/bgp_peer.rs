@@ -6,14 +6,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::bfd::BfdSpec;
 use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
-use super::{GoDuration, Meta, Node, SecretKeyRef};
+use super::{Bfd, GoDuration, Meta, Node, SecretKeyRef};
 use crate::selector::Selector;
 use crate::{Asn, NodeName};
 
 /// Whom to peer with, and from which nodes. Calico `api/pkg/apis/projectcalico/v3/bgppeer.go`;
-/// `holdTime`, `passive` and `maxPrefixes` are margay's own.
+/// `holdTime`, `passive`, `maxPrefixes` and `bfd` are margay's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BgpPeer {
     /// `metadata`.
@@ -44,6 +45,8 @@ pub struct BgpPeer {
     pub passive: bool,
     /// `maxPrefixes`: the session ends above so many received prefixes. Margay's own.
     pub max_prefixes: Option<u32>,
+    /// `bfd`: watch the path to the peer. Margay's own.
+    pub bfd: Option<Bfd>,
     /// `ttlSecurity` in hops (RFC 5082).
     pub ttl_security: Option<u8>,
     /// `reversePeering`.
@@ -165,6 +168,7 @@ pub(super) struct BgpPeerSpec {
     #[serde(default)]
     passive: bool,
     max_prefixes: Option<u32>,
+    bfd: Option<BfdSpec>,
     ttl_security: Option<u8>,
     #[serde(default)]
     reverse_peering: ReversePeering,
@@ -247,6 +251,7 @@ impl Envelope<BgpPeerSpec> {
             hold_time: spec.hold_time,
             passive: spec.passive,
             max_prefixes: spec.max_prefixes,
+            bfd: spec.bfd.map(BfdSpec::check).transpose()?,
             ttl_security: spec.ttl_security,
             reverse_peering: spec.reverse_peering,
             filters: spec.filters.unwrap_or_default(),

@@ -271,6 +271,11 @@ mod tests {
             ("{peerIP: 10.0.0.1, asNumber: 1, node: a, nodeSelector: all()}", "spec.nodeSelector"),
             ("{peerIP: 10.0.0.1, asNumber: 1, holdTime: 2s}", "spec.holdTime"),
             ("{peerIP: 10.0.0.1, asNumber: 1, ttlSecurity: 0}", "spec.ttlSecurity"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {minTxInterval: 9ms}}", "spec.bfd.minTxInterval"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {minRxInterval: 61s}}", "spec.bfd.minRxInterval"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {multiplier: 0}}", "spec.bfd.multiplier"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {multiplier: 256}}", "spec.bfd.multiplier"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {echo: true}}", "spec.bfd.echo"),
         ] {
             let error = only_error(&peer(spec));
             assert!(error.starts_with(&format!("f.yaml: BGPPeer/rack1: {field}: ")), "{spec}: {error}");
