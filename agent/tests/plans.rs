@@ -350,3 +350,25 @@ fn a_pods_route_that_the_shim_has_just_made_is_left_to_it() {
     assert_eq!(pod_route(vec![lease(Some(7)), link(7, "cali0123456789a")]), route, "flushed by hand, it comes back");
     assert_eq!(pod_route(vec![lease(Some(7))]), ["route 10.244.1.7/32 not usable: link cali0123456789a is not there"]);
 }
+
+#[test]
+fn bfd_of_a_bgp_peer_is_bfd_of_the_session() {
+    let objects = "{apiVersion: v1, kind: Node, metadata: {name: n1, annotations: \
+                   {projectcalico.org/IPv4Address: 10.0.0.1/24}}}\n---\n\
+                   {apiVersion: projectcalico.org/v3, kind: BGPPeer, metadata: {name: tor}, \
+                   spec: {peerIP: 10.0.0.254, asNumber: 65000, bfd: {minTxInterval: 50ms, multihop: true}}}\n";
+    let mut world = World::new("n1".parse().unwrap());
+    for document in parse("test.yaml", objects).documents {
+        let Document::Object(found) = document else { panic!("{document:?}") };
+        let fact = ObjectFact { object: found.object, origin: "test.yaml".into(), written: found.written };
+        world.learn(Fact::Object(Box::new(fact)));
+    }
+    let config = agent::plan::bgp::bgp(&world, Start::Fresh).config.unwrap();
+    let peer = &config.peers[&PeerKey::new(IpAddr::from([10, 0, 0, 254]))];
+    let wanted = bgp::bfd::Config {
+        min_tx: std::time::Duration::from_millis(50),
+        distance: bgp::bfd::Distance::Multihop,
+        ..bgp::bfd::Config::default()
+    };
+    assert_eq!(peer.bfd, Some(wanted));
+}
