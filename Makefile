@@ -32,23 +32,20 @@ lab-down:
 	@$(SUDO) $(TARGET)/release/margay-lab down
 
 test: tools
-	@echo "== 1/7 packages that the tests need"
+	@echo "== 1/6 packages that the tests need"
 	@cargo build --package e2e --bin margay-lab
 	@$(SUDO) $(TARGET)/debug/margay-lab install tests
-	@echo "== 2/7 format"
+	@echo "== 2/6 format"
 	@cargo fmt --all --check
-	@echo "== 3/7 lints"
+	@echo "== 3/6 lints"
 	@cargo clippy --workspace --all-targets -- -D warnings
-	@echo "== 4/7 building programs and tests"
+	@echo "== 4/6 building programs and tests"
 	@cargo build --workspace
 	@cargo test --workspace --no-run
-	@echo "== 5/7 house rules, tables, plans, simulations, and the kernel in namespaces"
-	@cargo $(AS_ROOT) test --workspace --exclude e2e --no-fail-fast
-	@cargo test --locked --manifest-path bgp/oracle-tests/Cargo.toml --target-dir $(TARGET)/oracle
-	@echo "== 6/7 other decoders' opinion on the codec (a workspace of its own: bgp-rs is GPL-3.0)"
-	@cargo test --manifest-path bgp/oracle-tests/Cargo.toml --target-dir $(TARGET)/oracle-tests
-	@echo "== 7/7 end to end, with real routers"
-	@cargo $(AS_ROOT) test --package e2e --no-fail-fast -- --test-threads=2
+	@echo "== 5/6 every test: house rules, tables, plans, simulations, the kernel in namespaces, real routers, the guest"
+	@cargo $(AS_ROOT) test --workspace --no-fail-fast -- --test-threads=2
+	@echo "== 6/6 other decoders' opinion on the codec (a workspace of its own: bgp-rs is GPL-3.0)"
+	@cargo test --locked --manifest-path bgp/oracle-tests/Cargo.toml --target-dir $(TARGET)/oracle-tests
 	@echo "== all good"
 
 check:
