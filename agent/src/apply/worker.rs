@@ -51,6 +51,8 @@ pub enum Done {
     Forward(Result<(), String>),
     /// Of the links.
     Links(Result<(), String>),
+    /// A thread has ended, most likely by a panic: nobody does its jobs any more, and the agent must end too.
+    Gone,
 }
 
 /// The way to the threads.
@@ -73,16 +75,24 @@ impl Worker {
         Ok(Worker { routes: start("routes")?, links: start("links")? })
     }
 
-    /// Hands a job over.
+    /// Hands a job over. A thread that is gone has said so itself.
     pub fn give(&self, job: Job) {
         let to = if matches!(job, Job::RemoveLinks(_)) { &self.links } else { &self.routes };
-        if to.send(job).is_err() {
-            tracing::error!("a kernel thread is gone");
-        }
+        let _ = to.send(job);
+    }
+}
+
+/// Says, however a thread ends, that it has ended.
+struct Ending<'a, F: Fn(Done)>(&'a F);
+
+impl<F: Fn(Done)> Drop for Ending<'_, F> {
+    fn drop(&mut self) {
+        (self.0)(Done::Gone);
     }
 }
 
 fn run(jobs: &mpsc::Receiver<Job>, done: &impl Fn(Done)) {
+    let _ending = Ending(done);
     let (mut netlink, mut rules) = (None, None);
     while let Ok(job) = jobs.recv() {
         done(perform(&mut netlink, &mut rules, job));
@@ -171,4 +181,20 @@ fn set_nat(netlink: &mut Option<Netlink>, nat: &Nat) -> Result<bool, NetlinkErro
     // Kept only if it worked: after a failure a new one is surer.
     *netlink = Some(socket);
     Ok(outcome != nft::Outcome::Same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_says_that_it_is_gone() {
+        let (sender, heard) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let _ending = Ending(&|done| sender.send(done).unwrap());
+            panic!("as a bug would");
+        });
+        assert!(thread.join().is_err());
+        assert!(matches!(heard.recv(), Ok(Done::Gone)));
+    }
 }

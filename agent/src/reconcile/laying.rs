@@ -136,6 +136,8 @@ impl Reconciler {
                 }
                 self.nat.end(outcome.map(|_| ()), "packet rules", now);
             }
+            // The loop's owner has ended it.
+            Done::Gone => {}
             Done::Forward(outcome) => self.forwarding.end(outcome, "forwarding", now),
             Done::Links(outcome) => {
                 self.links_going.clear();
