@@ -213,7 +213,7 @@ impl fmt::Display for Shown<'_> {
         }
         write!(f, "{prefix}")?;
         if let ActualKind::Unicast(hops) = kind {
-            write_hops(f, hops, self.names)?;
+            write_hops(f, prefix.family(), hops, self.names)?;
         }
         write!(f, " proto {} metric {metric}", Protocol(*protocol))
     }

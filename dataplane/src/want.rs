@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
 
-use model::{Prefix, kernel};
+use model::{Family, Prefix, kernel};
 use serde::{Deserialize, Serialize};
 
 /// What identifies a route in a table of the kernel: a second one with the same prefix and metric is refused.
@@ -58,7 +58,8 @@ pub struct NoNextHop;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NextHop {
-    /// The router; none for a destination on the link itself.
+    /// The router; none for a destination on the link itself. An IPv4 destination may have an IPv6 router (`RTA_VIA`, for
+    /// RFC 8950), link-local with its interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpAddr>,
     /// The interface's index; none leaves the choice to the kernel, which looks the gateway up.
@@ -153,21 +154,28 @@ impl fmt::Display for Shown<'_> {
         }
         write!(f, "{prefix}")?;
         if let RouteKind::Unicast(hops) = kind {
-            write_hops(f, hops, self.names)?;
+            write_hops(f, prefix.family(), hops, self.names)?;
         }
         write!(f, " proto margay metric {metric}")
     }
 }
 
-/// Writes next hops as `ip route` does, each with a leading space.
-pub(crate) fn write_hops(f: &mut fmt::Formatter<'_>, hops: &NextHops, names: Option<&Names>) -> fmt::Result {
+/// Writes the next hops of a route of a family as `ip route` does, each with a leading space.
+pub(crate) fn write_hops(
+    f: &mut fmt::Formatter<'_>,
+    family: Family,
+    hops: &NextHops,
+    names: Option<&Names>,
+) -> fmt::Result {
     for hop in hops.as_slice() {
         let several = hops.as_slice().len() > 1;
         if several {
             f.write_str(" nexthop")?;
         }
-        if let Some(gateway) = hop.gateway {
-            write!(f, " via {gateway}")?;
+        match hop.gateway {
+            Some(gateway) if Family::of(gateway) != family => write!(f, " via inet6 {gateway}")?,
+            Some(gateway) => write!(f, " via {gateway}")?,
+            None => {}
         }
         if let Some(device) = hop.device {
             match names.and_then(|names| names.get(&device)) {
@@ -242,6 +250,12 @@ mod tests {
         assert_eq!(
             tunnel.display(&names).to_string(),
             "10.1.0.64/26 via 192.0.2.1 dev if9 onlink proto margay metric 1024"
+        );
+        let unnumbered =
+            Route::unicast(prefix("10.1.0.128/26"), NextHops::one(NextHop::via("fe80::1".parse().unwrap(), 2)));
+        assert_eq!(
+            unnumbered.display(&names).to_string(),
+            "10.1.0.128/26 via inet6 fe80::1 dev eth0 proto margay metric 1024"
         );
         let pod = Route::unicast(prefix("10.1.0.1/32"), NextHops::one(NextHop::on_link(2)));
         assert_eq!(pod.display(&names).to_string(), "10.1.0.1/32 dev eth0 proto margay metric 1024");

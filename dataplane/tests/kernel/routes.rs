@@ -93,6 +93,39 @@ fn routes_of_every_kind_are_as_ip_route_shows_them_and_a_second_round_touches_no
 }
 
 #[test]
+fn rfc8950_an_ipv4_route_goes_by_link_local_ipv6_routers_and_changes_in_place() {
+    fresh(|| {
+        let [up0, up1] = uplinks();
+        // Routers of two links may well have the same link-local address.
+        let both = [via("fe80::1", up0), via("fe80::1", up1)];
+        let show = || sh("ip -4 route show proto 109");
+        let prefix = "10.1.0.0/26";
+        for (hops, shown) in [
+            (vec![via("fe80::1", up0)], "10.1.0.0/26 via inet6 fe80::1 dev up0 metric 1024"),
+            (vec![via("fe80::1", up1)], "10.1.0.0/26 via inet6 fe80::1 dev up1 metric 1024"),
+            (
+                both.to_vec(),
+                "10.1.0.0/26 metric 1024\n\
+                 nexthop via inet6 fe80::1 dev up0 weight 1\n\
+                 nexthop via inet6 fe80::1 dev up1 weight 1",
+            ),
+            (
+                vec![via("192.0.2.2", up0), via("fe80::1", up1)],
+                "10.1.0.0/26 metric 1024\n\
+                 nexthop via 192.0.2.2 dev up0 weight 1\n\
+                 nexthop via inet6 fe80::1 dev up1 weight 1",
+            ),
+            (vec![via("192.0.2.2", up0)], "10.1.0.0/26 via 192.0.2.2 dev up0 metric 1024"),
+        ] {
+            settle(&wanted([unicast(prefix, hops)]));
+            assert_eq!(show(), shown);
+        }
+        settle(&BTreeMap::new());
+        assert_eq!(show(), "");
+    });
+}
+
+#[test]
 fn a_route_changes_from_any_kind_to_any_other_in_place() {
     fresh(|| {
         let [up0, up1] = uplinks();
