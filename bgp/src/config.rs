@@ -1,6 +1,7 @@
 //! What a speaker is told to be and to do: identity, peers, originated prefixes.
 //!
-//! A [`SpeakerConfig`] is always the whole wish. The speaker compares it with what it has and does the least.
+//! A [`SpeakerConfig`] is always the whole wish. The speaker compares it with what it has and does the least:
+//! what that is for each field is in the tables of [`crate::change`].
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,6 @@
 //! The tables of one family: Adj-RIBs-In, Loc-RIB and Adj-RIBs-Out, prefix by prefix.
 
+use std::collections::BTreeSet;
 use std::hash::Hash;
 
 use model::filter::{Chain, Decision, Direction};
@@ -203,11 +204,12 @@ impl<P: RibPrefix> Unicast<P> {
         }
     }
 
-    /// Judges all learned paths again, after the import policy or what it looks at has changed.
-    pub(crate) fn recheck(&mut self, shared: &mut Shared) {
+    /// Judges the paths of these sources again, after the import policy or what it looks at has changed.
+    pub(crate) fn recheck(&mut self, shared: &mut Shared, sources: &BTreeSet<Source>) {
         for id in 0..self.table.end() {
             let Some(dest) = self.table.dest(id) else { continue };
-            let anew = dest.paths.as_slice().iter().filter_map(|path| self.anew(shared, dest.prefix, path));
+            let concerned = dest.paths.as_slice().iter().filter(|path| sources.contains(&path.source));
+            let anew = concerned.filter_map(|path| self.anew(shared, dest.prefix, path));
             let anew: Vec<(Path, Option<RouteAttrs>)> = anew.collect();
             for (path, attrs) in anew {
                 let named = attrs.map(|attrs| shared.attrs.intern(attrs));
@@ -238,6 +240,15 @@ impl<P: RibPrefix> Unicast<P> {
     /// Looks at every destination again.
     pub(crate) fn touch_all(&mut self) {
         (0..self.table.end()).for_each(|id| self.table.touch(id));
+    }
+
+    /// Looks again at every destination to which a source has a path.
+    pub(crate) fn touch_paths_of(&mut self, source: Source) {
+        for id in 0..self.table.end() {
+            if self.table.dest(id).is_some_and(|dest| dest.paths.as_slice().iter().any(|path| path.source == source)) {
+                self.table.touch(id);
+            }
+        }
     }
 
     /// Makes a peer a member of the group with this key, to be told everything.

@@ -1,5 +1,6 @@
 //! A new configuration against the one in force: the least change that makes it true.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,16 +10,17 @@ use model::{Family, Prefix, Time};
 use super::act::Tables;
 use super::peer::Peer;
 use super::{Output, PeerChange, Speaker};
+use crate::change::{Change, Changes, Class, changes, guarded as guarded_prefixes};
 use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig, Start};
 use crate::filter::Guard;
 use crate::rib::{Closing, Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs, Shared, Source, SourceInfo, Unicast};
-use crate::session::{Established, Forwarding, Local, Restarting, Why, offered};
+use crate::session::{Established, Forwarding, Local, Restarting, Why};
 use crate::wire::attr::Origin;
 use crate::wire::notification::cease;
-use crate::wire::{Attributes, Community, LargeCommunity, NextHop, Nlri, Notification, Transmit, encode};
+use crate::wire::{Attributes, Community, LargeCommunity, NextHop, Nlri, Notification, PeerKind, Transmit, encode};
 
 /// What sessions need of the configuration, with the bits of OPEN (RFC 4724 §3) that go with the start.
-pub(super) fn local(config: &SpeakerConfig, start: Start) -> Local {
+pub(crate) fn local(config: &SpeakerConfig, start: Start) -> Local {
     let (restarting, forwarding) = match start {
         Start::Fresh => (Restarting::No, Forwarding::Lost),
         Start::Restarted => (Restarting::JustRestarted, Forwarding::Kept),
@@ -35,111 +37,53 @@ pub(super) fn local(config: &SpeakerConfig, start: Start) -> Local {
     }
 }
 
-/// What a changed field of a peer asks for. Of several the greatest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Effect {
-    /// Nothing, or only with the next session.
-    Hot,
-    /// Routes are judged and told anew.
-    Soft,
-    /// The session must begin again.
-    Reset(&'static str),
-}
-
-/// Every field of [`PeerConfig`] has its place here: leaving one out does not compile.
-fn effect(old: &PeerConfig, new: &PeerConfig) -> Effect {
-    let PeerConfig {
-        name: _,
-        kind: _,
-        remote_as,
-        local_address,
-        hold_time: _,
-        keepalive_time: _,
-        dial: _,
-        next_hop,
-        password,
-        ttl_security,
-        max_restart_time: _,
-        max_prefixes: _,
-        families: _, // counts by what can be offered
-        reflection,
-        import,
-        export,
-        bfd: _,
-        filters,
-    } = new;
-    let resets = [
-        (*remote_as != old.remote_as, "the peer's AS"),
-        (*local_address != old.local_address, "the source address"),
-        (*password != old.password, "the password"),
-        (*ttl_security != old.ttl_security, "TTL security"),
-    ];
-    if let Some((_, what)) = resets.into_iter().find(|(changed, _)| *changed) {
-        return Effect::Reset(what);
-    }
-    let told = (next_hop, reflection, import, export) != (&old.next_hop, &old.reflection, &old.import, &old.export);
-    let soft = told || *filters != old.filters;
-    if soft { Effect::Soft } else { Effect::Hot }
-}
-
 impl Speaker {
     pub(super) fn configure(&mut self, now: Time, config: SpeakerConfig) {
         let old = std::mem::replace(&mut self.config, config);
         let new = self.config.clone();
-        let identity = if new.router_id != old.router_id {
-            Some("the router id of this node")
-        } else if new.local_as != old.local_as {
-            Some("the AS of this node")
-        } else {
-            None
-        };
-        self.remove_peers(now, &new);
+        let changes = changes(&old, &new);
+        self.remove_peers(now, &changes);
         let Local { restarting, forwarding, .. } = self.local;
-        let now_local = Local { restarting, forwarding, ..local(&new, Start::Fresh) };
-        let old_local = std::mem::replace(&mut self.local, now_local);
+        self.local = Local { restarting, forwarding, ..local(&new, Start::Fresh) };
         self.shared.adopt(&new);
 
-        let policy = old.originate.keys().ne(new.originate.keys()) || (&old.own, &old.pools) != (&new.own, &new.pools);
-        let reflector = old.cluster_id != new.cluster_id;
-        if policy {
-            let own = || new.originate.keys().chain(&new.own);
-            self.ipv4.guard = Guard::new(Family::Ipv4, own(), &new.pools);
-            self.ipv6.guard = Guard::new(Family::Ipv6, own(), &new.pools);
+        // What this node originates is told and withdrawn prefix by prefix.
+        let (own, whole): (Vec<&Change>, Vec<&Change>) =
+            changes.of_speaker().partition(|change| ["originate", "own"].contains(&change.field));
+        let guarded = own.iter().any(|change| change.class.is_in());
+        if guarded || whole.iter().any(|change| change.field == "pools") {
+            self.ipv4.guard = Guard::new(Family::Ipv4, &guarded_prefixes(&new), &new.pools);
+            self.ipv6.guard = Guard::new(Family::Ipv6, &guarded_prefixes(&new), &new.pools);
         }
-        let interfaces = old.interfaces != new.interfaces;
-        let mut soft =
-            policy || interfaces || reflector || old.local_ipv4 != new.local_ipv4 || old.local_ipv6 != new.local_ipv6;
+        for key in &changes.added {
+            if let Some(peer) = new.peers.get(key) {
+                self.add_peer(now, *key, peer.clone());
+            }
+        }
+        let whole: Class = whole.iter().map(|change| change.class).filter(|class| *class != Class::Reset).collect();
+        let mut peers = Vec::new();
         for (key, peer) in &new.peers {
-            match self.by_key.get(key).copied() {
-                None => self.add_peer(now, *key, peer.clone()),
-                Some(source) => {
-                    let effect = self.change_peer(now, source, peer.clone(), identity, &old_local);
-                    soft |= effect >= Effect::Soft;
-                }
+            if let Some(source) = self.by_key.get(key).copied()
+                && !changes.added.contains(key)
+            {
+                let own: Vec<&Change> = changes.of_peer(*key).collect();
+                self.change_peer(now, source, peer.clone(), &own);
+                peers.push((source, own.iter().map(|change| change.class).fold(whole, Class::and)));
             }
         }
         self.originate(&old, &new);
-        if soft {
-            self.regroup(now);
-        }
-        if policy || interfaces || reflector || old.multipath != new.multipath {
+        self.judge_again(now, &peers, guarded);
+        if whole != Class::Hot {
             self.ipv4.touch_all();
             self.ipv6.touch_all();
         }
-        if reflector || interfaces {
-            // The cluster id, or what a rule for an interface does, is in what was told: it is told again.
-            let sources: Vec<Source> = self.by_key.values().copied().collect();
-            for source in sources {
-                self.ipv4.tell_again(source);
-                self.ipv6.tell_again(source);
-            }
-        }
+        self.tell_again(&changes);
         self.end_deferral_if_due(now);
     }
 
-    fn remove_peers(&mut self, now: Time, new: &SpeakerConfig) {
+    fn remove_peers(&mut self, now: Time, changes: &Changes) {
         let gone: Vec<(PeerKey, Source)> =
-            self.by_key.iter().filter(|(key, _)| !new.peers.contains_key(key)).map(|(k, s)| (*k, *s)).collect();
+            changes.removed.iter().filter_map(|key| Some((*key, *self.by_key.get(key)?))).collect();
         let told = Notification::new(cease::PEER_DECONFIGURED);
         for (key, source) in gone {
             let why = Why::Reconfigured("the peer");
@@ -175,33 +119,22 @@ impl Speaker {
         self.with_peer(now, source, |fsm, env| fsm.start(env));
     }
 
-    fn change_peer(
-        &mut self,
-        now: Time,
-        source: Source,
-        config: PeerConfig,
-        identity: Option<&'static str>,
-        old_local: &Local,
-    ) -> Effect {
-        let Some(peer) = self.peers.get_mut(usize::from(source)).and_then(Option::as_mut) else { return Effect::Hot };
-        let before = offered(old_local, peer.key, &peer.config);
-        let effect = match identity {
-            Some(what) => Effect::Reset(what),
-            None if offered(&self.local, peer.key, &config) != before => Effect::Reset("the set of address families"),
-            None => effect(&peer.config, &config),
-        };
-        let dialling = peer.config.dial != config.dial;
+    /// Takes over the configuration of a peer, and begins anew where it must.
+    fn change_peer(&mut self, now: Time, source: Source, config: PeerConfig, changes: &[&Change]) {
+        let Some(peer) = self.peer_mut(source) else { return };
         peer.config = config;
-        if let Effect::Reset(what) = effect {
-            let told = Notification::new(cease::OTHER_CONFIGURATION_CHANGE);
+        if let Some(reset) = changes.iter().find(|change| change.class == Class::Reset) {
+            let (told, why) = (Notification::new(cease::OTHER_CONFIGURATION_CHANGE), Why::Reconfigured(reset.reason));
             self.with_peer(now, source, |fsm, env| {
-                fsm.stop(env, &told, Why::Reconfigured(what), None);
+                fsm.stop(env, &told, why, None);
                 fsm.start(env);
             });
-        } else if dialling {
+            // Nor is kept what another identity said in a session before.
+            self.ipv4.forget(&mut self.shared, source, Forget::All);
+            self.ipv6.forget(&mut self.shared, source, Forget::All);
+        } else if changes.iter().any(|change| change.field == "dial") {
             self.with_peer(now, source, |fsm, env| fsm.dialling_changed(env));
         }
-        effect
     }
 
     fn originate(&mut self, old: &SpeakerConfig, new: &SpeakerConfig) {
@@ -267,32 +200,70 @@ impl Speaker {
         agreed.families.iter().filter_map(key).collect()
     }
 
-    /// Puts every peer whose session is up into the groups that it belongs to by now, and judges all paths anew.
-    fn regroup(&mut self, now: Time) {
-        let sources: Vec<Source> = self.by_key.values().copied().collect();
-        for source in sources {
+    /// Judges anew what these peers have said and what they are told, as far as the class of what has changed asks for
+    /// it; what external peers have said also where it is now another prefix that is this node's own.
+    fn judge_again(&mut self, now: Time, peers: &[(Source, Class)], guarded: bool) {
+        let mut said = BTreeSet::new();
+        for (source, class) in peers.iter().copied() {
             let Some(peer) = self.peer(source) else { continue };
-            let (reflection, import, filters) =
-                (peer.config.reflection, peer.config.import, peer.config.filters.clone());
+            let config = peer.config.clone();
             if let Some(info) = self.shared.source_mut(source) {
-                (info.reflection, info.import, info.filters) = (reflection, import, filters);
-            }
-            let Some(peer) = self.peer(source) else { continue };
-            let Some(established) = peer.fsm.established() else { continue };
-            let conn = established.link.conn;
-            let keys = self.group_keys(peer, established);
-            for (family, key) in keys {
-                let octets = match family {
-                    Family::Ipv4 => moved(&mut self.ipv4, &mut self.shared, source, &key),
-                    Family::Ipv6 => moved(&mut self.ipv6, &mut self.shared, source, &key),
-                };
-                if !octets.is_empty() {
-                    self.send(now, conn, octets.into(), 1);
+                let client = info.reflection != config.reflection;
+                (info.reflection, info.import, info.filters) = (config.reflection, config.import, config.filters);
+                if class.is_in() || guarded && info.kind == PeerKind::External {
+                    said.insert(source);
+                }
+                if client {
+                    // Whom its paths are told hangs on it (RFC 4456 §6).
+                    self.ipv4.touch_paths_of(source);
+                    self.ipv6.touch_paths_of(source);
                 }
             }
+            // A session that has been reset is not up any more, and joins its groups when it is.
+            if class.is_out() {
+                self.regroup(now, source);
+            }
         }
-        self.ipv4.recheck(&mut self.shared);
-        self.ipv6.recheck(&mut self.shared);
+        if !said.is_empty() {
+            self.ipv4.recheck(&mut self.shared, &said);
+            self.ipv6.recheck(&mut self.shared, &said);
+        }
+    }
+
+    /// Puts a peer whose session is up into the groups that it belongs to by now.
+    fn regroup(&mut self, now: Time, source: Source) {
+        let Some(peer) = self.peer(source) else { return };
+        let Some(established) = peer.fsm.established() else { return };
+        let conn = established.link.conn;
+        let keys = self.group_keys(peer, established);
+        for (family, key) in keys {
+            let octets = match family {
+                Family::Ipv4 => moved(&mut self.ipv4, &mut self.shared, source, &key),
+                Family::Ipv6 => moved(&mut self.ipv6, &mut self.shared, source, &key),
+            };
+            if !octets.is_empty() {
+                self.send(now, conn, octets.into(), 1);
+            }
+        }
+    }
+
+    /// The cluster id, and what a rule for an interface does, are in what was told: it is told again.
+    fn tell_again(&mut self, changes: &Changes) {
+        let changed = |field| changes.of_speaker().any(|c| c.field == field && c.class.is_out());
+        let (cluster, interfaces) = (changed("cluster_id"), changed("interfaces"));
+        if !cluster && !interfaces {
+            return;
+        }
+        let concerns = |source: &Source| {
+            let internal = self.shared.source(*source).is_some_and(|info| info.kind == PeerKind::Internal);
+            let asks = self.peer(*source).is_some_and(|peer| peer.config.filters.ask_for_interfaces());
+            cluster && internal || interfaces && asks
+        };
+        let sources: Vec<Source> = self.by_key.values().copied().filter(concerns).collect();
+        for source in sources {
+            self.ipv4.tell_again(source);
+            self.ipv6.tell_again(source);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use std::time::Duration;
 use hashbrown::HashMap;
 use model::Time;
 
+pub(crate) use self::configure::local;
 pub use self::io::{
     Best, CloseReason, ConnId, ConnectError, Dial, Input, NextHop, NextHops, Output, PeerChange, RouteChange,
 };

@@ -125,6 +125,12 @@ impl Chain {
         self.filters.iter().flat_map(|filter| filter.rules.iter().flatten())
     }
 
+    /// Whether it says the same of every route: filters without a rule for it make no difference.
+    pub fn judges_like(&self, other: &Chain) -> bool {
+        let speaks = |filter: &&Named| filter.rules.as_ref().is_none_or(|rules| !rules.is_empty());
+        self.list == other.list && self.filters.iter().filter(speaks).eq(other.filters.iter().filter(speaks))
+    }
+
     /// What the filters say of a route.
     pub fn judge(&self, route: &Route<'_>) -> Decision {
         if let Some(missing) = self.filters.iter().position(|filter| filter.rules.is_none()) {
