@@ -1,3 +1,4 @@
 //! Chores of the project in Rust, and the tests of the house rules.
 
+pub mod rfcs;
 pub mod rules;

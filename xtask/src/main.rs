@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use xtask::rfcs;
 use xtask::rules::{self, House};
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -14,11 +15,20 @@ fn main() -> anyhow::Result<ExitCode> {
             println!("house rules: {} breach(es)", breaches.len());
             Ok(if breaches.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Some("docs") => {
+            let house = House::discover()?;
+            let changed = rfcs::write(&house)?;
+            println!("{}: {}", rfcs::path().display(), if changed { "written" } else { "was fresh" });
+            let missing = rfcs::without_row(&house);
+            missing.iter().for_each(|one| println!("no row in xtask/src/rfcs/table.rs: {one}"));
+            Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         other => {
             if let Some(chore) = other {
                 eprintln!("no chore is called {chore:?}");
             }
             eprintln!("usage: cargo xtask rules    check the arrows between crates, purity and the shape of files");
+            eprintln!("       cargo xtask docs     write docs/bgp.md anew from the citations in the code");
             Ok(ExitCode::FAILURE)
         }
     }

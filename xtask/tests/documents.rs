@@ -76,3 +76,12 @@ fn links_between_documents_lead_somewhere() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_page_of_rfcs_can_be_written_from_the_citations() -> Result<()> {
+    let page = xtask::rfcs::page(&House::discover()?);
+    for part in ["| [4271](#rfc-4271) |", "\n## RFC 7606\n", "bgp/src/wire/attr/fault.rs", "\nTests:\n"] {
+        ensure!(page.contains(part), "{part:?} is not in it");
+    }
+    Ok(())
+}

@@ -72,7 +72,7 @@ mod tests {
             .iter()
             .map(|(name, only_for_tests)| Dependency { name: (*name).into(), only_for_tests: *only_for_tests })
             .collect();
-        Room { name: name.into(), dependencies, sources: Vec::new() }
+        Room { name: name.into(), dependencies, ..Room::default() }
     }
 
     fn breaches(name: &str, dependencies: &[(&str, bool)]) -> Vec<String> {

@@ -18,6 +18,8 @@ pub struct House {
 pub struct Room {
     /// The package name.
     pub name: String,
+    /// Its folder from the root of the workspace, with `/`.
+    pub folder: String,
     /// Direct dependencies, of every kind.
     pub dependencies: Vec<Dependency>,
     /// Every `.rs` file below the crate's folder.
@@ -58,13 +60,15 @@ impl House {
         let metadata: Value = serde_json::from_slice(&output.stdout).context("`cargo metadata` did not print JSON")?;
         let packages = metadata["packages"].as_array().context("`cargo metadata` lists no packages")?;
         let folders = packages.iter().map(folder).collect::<Result<Vec<_>>>()?;
+        let root = PathBuf::from(text(&metadata["workspace_root"])?);
         let mut rooms = Vec::new();
         for (package, own) in packages.iter().zip(&folders) {
             let inner: Vec<&PathBuf> = folders.iter().filter(|other| *other != own && other.starts_with(own)).collect();
             let mut sources = Vec::new();
             collect(own, own, &inner, &mut sources)?;
             sources.sort_by(|a, b| a.path.cmp(&b.path));
-            rooms.push(Room { name: text(&package["name"])?, dependencies: dependencies(package)?, sources });
+            let folder = own.strip_prefix(&root)?.to_string_lossy().replace('\\', "/");
+            rooms.push(Room { name: text(&package["name"])?, folder, dependencies: dependencies(package)?, sources });
         }
         Ok(Self { rooms })
     }
