@@ -90,7 +90,11 @@ async fn read(
             Err(e) => return close_reason(&e),
         }
         loop {
-            let Decoded { messages, then } = decode(&mut framer, &context.borrow_and_update());
+            let Decoded { messages, then } = {
+                let context = context.borrow_and_update();
+                framer.follow(&context);
+                decode(&mut framer, &context)
+            };
             if !messages.is_empty() && inbox.send(Event::Messages { conn, messages }).await.is_err() {
                 return pending().await;
             }

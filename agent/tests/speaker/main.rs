@@ -2,8 +2,10 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something unexpected happens")]
 
+mod agreed;
 mod bfd;
 mod bird;
+mod frr;
 mod hostile;
 mod net;
 mod security;

@@ -129,6 +129,8 @@ pub(crate) struct Agreed {
     /// Zero if neither side wants to watch the other.
     pub hold: Duration,
     pub keepalive: Duration,
+    /// Longest message in octets, either way (RFC 8654).
+    pub max_message: usize,
     pub route_refresh: RouteRefreshSupport,
     pub graceful_restart: Option<PeerRestart>,
     /// Names of what both sides can do, for people.

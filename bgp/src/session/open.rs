@@ -8,7 +8,10 @@ use model::Family;
 use super::{Agreed, Forwarding, Local, PeerRestart, Restarting, RouteRefreshSupport, Why};
 use crate::config::{PeerConfig, PeerKey};
 use crate::wire::capability::{Capabilities, GracefulFamily, GracefulRestart};
-use crate::wire::{AsWidth, Capability, Context, FamilySet, FirstAs, Notification, Open, PeerKind, notification};
+use crate::wire::{
+    AsWidth, Capability, Context, FamilySet, FirstAs, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, Notification, Open, PeerKind,
+    notification,
+};
 
 /// Internal if the peer's AS is ours.
 pub(crate) fn kind(local: &Local, peer: &PeerConfig) -> PeerKind {
@@ -42,6 +45,7 @@ pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
     let mut capabilities: Vec<Capability> =
         families.iter().map(|family| Capability::Multiprotocol(family.into())).collect();
     capabilities.push(Capability::RouteRefresh);
+    capabilities.push(Capability::ExtendedMessage);
     let forwarding_kept = local.forwarding == Forwarding::Kept;
     capabilities.push(Capability::GracefulRestart(GracefulRestart {
         restarting: local.restarting == Restarting::JustRestarted,
@@ -89,12 +93,15 @@ pub(crate) fn judge(
     let hold = Duration::from_secs(u64::from(theirs.hold_seconds.min(hold_seconds(peer))));
     let third = hold / 3;
     let as_width = if theirs.has_four_octet_as() { AsWidth::Four } else { AsWidth::Two };
-    let refresh = theirs.capabilities.contains(&Capability::RouteRefresh);
+    let refresh = theirs.capabilities.announces(&Capability::RouteRefresh);
+    // We always announce it; a peer that does not gets no longer messages and may send none (RFC 8654 §4).
+    let extended = theirs.capabilities.announces(&Capability::ExtendedMessage);
     let graceful_restart = theirs.capabilities.graceful_restart().map(|gr| restart(gr, peer, families));
     let mut capabilities: Vec<String> = families.iter().map(|family| family.to_string()).collect();
     for (present, name) in [
         (as_width == AsWidth::Four, "4-octet AS"),
         (refresh, "route refresh"),
+        (extended, "extended messages"),
         (graceful_restart.is_some(), "graceful restart"),
     ] {
         capabilities.extend(present.then(|| name.to_string()));
@@ -106,6 +113,7 @@ pub(crate) fn judge(
         families,
         hold,
         keepalive: peer.keepalive_time.map_or(third, |wish| wish.max(Duration::from_secs(1)).min(third)),
+        max_message: if extended { MAX_EXTENDED_MESSAGE } else { MAX_MESSAGE },
         route_refresh: if refresh { RouteRefreshSupport::Announced } else { RouteRefreshSupport::Absent },
         graceful_restart,
         capabilities,
@@ -128,6 +136,7 @@ pub(crate) fn context(local: &Local, peer: &PeerConfig, agreed: &Agreed, our_end
     let mut context = Context::new(agreed.kind, peer.remote_as);
     context.as_width = agreed.as_width;
     context.families = agreed.families;
+    context.max_message = agreed.max_message;
     context.first_as = FirstAs::Enforce;
     let own = [Some(our_end.ip()), local.ipv4.map(IpAddr::V4), local.ipv6.map(IpAddr::V6)];
     for address in own.into_iter().flatten() {

@@ -123,7 +123,9 @@ impl Link {
     }
 
     pub(super) fn set_context(&mut self, end: End, context: Context) {
-        self.side_mut(end).context = context;
+        let side = self.side_mut(end);
+        side.framer.follow(&context);
+        side.context = context;
     }
 
     /// When something arrives at this end that would arrive at `at` if nothing were before it.

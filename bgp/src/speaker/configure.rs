@@ -193,7 +193,7 @@ impl Speaker {
                 filters: peer.config.filters.chain(Direction::Export, family).clone(),
                 next_hop_mode: peer.config.next_hop,
                 own_next_hop: NextHop::from(own),
-                transmit: Transmit { as_width: agreed.as_width, ..Transmit::PLAIN },
+                transmit: Transmit { as_width: agreed.as_width, max_message: agreed.max_message, ..Transmit::PLAIN },
             };
             Some((family, key))
         };

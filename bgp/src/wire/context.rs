@@ -112,6 +112,9 @@ pub struct Context {
     pub add_path: FamilySet,
     /// Families whose prefixes may come with an IPv6 next hop (RFC 8950); IPv6 itself needs no entry.
     pub extended_next_hop: FamilySet,
+    /// Longest message of the peer in octets, header included: [`super::MAX_MESSAGE`], or
+    /// [`super::MAX_EXTENDED_MESSAGE`] once both sides have announced it (RFC 8654 §4).
+    pub max_message: usize,
     /// The check of an external peer's first AS.
     pub first_as: FirstAs,
     /// Our own addresses: a next hop among them is refused (RFC 4271 §6.3).
@@ -128,6 +131,7 @@ impl Context {
             families: FamilySet::ALL,
             add_path: FamilySet::NONE,
             extended_next_hop: FamilySet::NONE,
+            max_message: super::MAX_MESSAGE,
             first_as: FirstAs::Enforce,
             own_addresses: SmallVec::new(),
         }

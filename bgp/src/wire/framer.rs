@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::context::Context;
 use super::notification::{Notification, header};
 use super::reader::Reader;
 
@@ -113,9 +114,13 @@ impl Framer {
     pub fn new() -> Framer {
         Framer::default()
     }
-    /// From now on UPDATE, NOTIFICATION and ROUTE-REFRESH may be as long as [`MAX_EXTENDED_MESSAGE`] (RFC 8654).
+    /// From now on UPDATE, NOTIFICATION and ROUTE-REFRESH may be as long as [`MAX_EXTENDED_MESSAGE`] (RFC 8654 §4).
     pub fn extend_messages(&mut self) {
         self.longest = MAX_EXTENDED_MESSAGE;
+    }
+    /// From now on messages may be as long as the session's OPENs have agreed (RFC 8654 §4).
+    pub fn follow(&mut self, context: &Context) {
+        self.longest = context.max_message.clamp(MAX_MESSAGE, MAX_EXTENDED_MESSAGE);
     }
     /// Appends octets that arrived.
     pub fn push(&mut self, octets: &[u8]) {

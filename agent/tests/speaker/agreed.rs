@@ -1,0 +1,69 @@
+//! What two OPENs agree on, with BIRD and FRR at the other end.
+
+use bgp::config::Origination;
+use model::api::show::PeerView;
+
+use super::bird::Bird;
+use super::frr::Frr;
+use super::net::{Node, alone, prefix};
+
+/// The peer at the other end of the cable.
+const PEER: &str = "192.0.2.2";
+
+fn agreed(view: &PeerView, name: &str) -> bool {
+    view.capabilities.iter().any(|capability| capability == name)
+}
+
+/// So many octets of communities fit into no message of 4096.
+fn long() -> Origination {
+    Origination { communities: (0..1500).map(|n| 0xfde9_0000 + n).collect(), ..Origination::default() }
+}
+
+#[test]
+fn rfc8654_messages_of_6000_octets_go_both_ways_with_bird() {
+    alone(|| async {
+        let added: String = (0..1500).map(|n| format!("bgp_community.add((65002,{n}));")).collect();
+        let many = format!(
+            "protocol static many {{ ipv4 {{ import filter {{ {added} accept; }}; }}; route 198.51.0.0/24 blackhole; }}"
+        );
+        let bird = Bird::with(&many, "enable extended messages on;");
+        let mut node = Node::new("192.0.2.1", 65001);
+        node.peer(PEER, 65002, |_| {});
+        node.config.originate.insert(prefix("10.1.0.0/24"), long());
+        node.go();
+        let view = node.up(PEER).await;
+        assert!(agreed(&view, "extended messages"), "{view:?}");
+        let learned = node.learns(2).await;
+        assert!(learned.routes.iter().any(|route| route.prefix == prefix("198.51.0.0/24")), "{learned:?}");
+        bird.until("show route 10.1.0.0/24 all", "(65001,1499)").await;
+    });
+}
+
+#[test]
+fn rfc8654_messages_of_6000_octets_go_to_frr() {
+    alone(|| async {
+        let frr = Frr::start(&[]);
+        let mut node = Node::new("192.0.2.1", 65001);
+        node.peer(PEER, 65002, |_| {});
+        node.config.originate.insert(prefix("10.1.0.0/24"), long());
+        node.go();
+        let view = node.up(PEER).await;
+        assert!(agreed(&view, "extended messages"), "{view:?}");
+        frr.until("show bgp ipv4 unicast 10.1.0.0/24", "65001:800").await;
+    });
+}
+
+#[test]
+fn rfc8654_a_peer_without_the_capability_gets_what_fits_4096_octets() {
+    alone(|| async {
+        let bird = Bird::start("");
+        let mut node = Node::new("192.0.2.1", 65001);
+        node.peer(PEER, 65002, |_| {});
+        node.config.originate.insert(prefix("10.1.0.0/24"), long());
+        node.announce("10.2.0.0/24").go();
+        let view = node.up(PEER).await;
+        assert!(!agreed(&view, "extended messages"), "{view:?}");
+        bird.until("show route 10.2.0.0/24", "via 192.0.2.1").await;
+        assert!(!bird.ask("show route").contains("10.1.0.0/24"));
+    });
+}
