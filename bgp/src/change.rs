@@ -136,6 +136,7 @@ fields! {
         own: Class::SoftIn, "this node's pod CIDRs";
         pools: Class::SoftBoth, "the pools of the cluster";
         interfaces: Class::SoftBoth, "the links of this node";
+        drain: Class::SoftOut, "whether this node is taken out of service";
         multipath: Class::SoftIn, "how many paths a route may use";
         timers: Class::Hot, "timers, for the next session";
     }
@@ -223,6 +224,7 @@ fn speaker_class(field: Field, old: &SpeakerConfig, new: &SpeakerConfig) -> Clas
         // External peers may not announce what is ours: that is judged anew only where it is other than before.
         "own" if guarded(old) == guarded(new) => Class::Hot,
         "originate" if guarded(old) != guarded(new) => Class::SoftBoth,
+        "drain" if old.drain.is_some() == new.drain.is_some() => Class::Hot,
         "interfaces" if !asks_for_interfaces(old) && !asks_for_interfaces(new) => Class::Hot,
         _ => field.class,
     }

@@ -43,6 +43,8 @@ pub struct SpeakerConfig {
     pub pools: Vec<Prefix>,
     /// Where this node's links lead, for rules of filters that ask for a route's interface; may be empty without such.
     pub interfaces: Vec<Interface>,
+    /// Set while this node is taken out of service (RFC 8326). A change re-announces, and in the end stops or starts.
+    pub drain: Option<Drain>,
     /// How many equal paths a route may use, and which count as equal.
     pub multipath: Multipath,
     /// Timers and limits of sessions.
@@ -64,6 +66,7 @@ impl SpeakerConfig {
             own: Vec::new(),
             pools: Vec::new(),
             interfaces: Vec::new(),
+            drain: None,
             multipath: Multipath::default(),
             timers: Timers::default(),
         }
@@ -261,6 +264,16 @@ impl Default for GracefulRestart {
             deferral: Duration::from_secs(10),
         }
     }
+}
+
+/// Going away without losing a packet (RFC 8326): peers are told that all routes of this node go away, have so long to
+/// turn to others, and then the sessions end and stay down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drain {
+    /// From the announcement to the end of the sessions.
+    pub wait: Duration,
+    /// The last word to every peer (Cease/2, RFC 9003); cut to 255 octets.
+    pub message: String,
 }
 
 /// What a speaker is born into.

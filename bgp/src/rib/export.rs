@@ -7,9 +7,10 @@ use super::group::GroupKey;
 use super::judge;
 use super::shared::{Scope, Shared};
 use super::table::{OWN, Path, Source};
+use super::treat::Standing;
 use crate::config::{ExportPolicy, NextHopMode, Reflection};
 use crate::filter::Guard;
-use crate::wire::{Attributes, PeerKind};
+use crate::wire::{Attributes, Community, Draft, PeerKind};
 
 /// Whether the members of a group are told of a best path.
 ///
@@ -86,6 +87,9 @@ pub(crate) fn outgoing(
     if group.kind == PeerKind::Internal && draft.local_pref.is_none() {
         draft.local_pref = Some(100);
     }
+    if group.standing == Standing::Leaving {
+        leave(&mut draft, group.kind);
+    }
     let own = match group.next_hop_mode {
         NextHopMode::SelfAddress => true,
         NextHopMode::Keep => from.is_none(),
@@ -95,4 +99,13 @@ pub(crate) fn outgoing(
         draft.next_hop = group.own_next_hop;
     }
     Some(draft.build())
+}
+
+/// Says that this node goes away soon (RFC 8326 §4.2): the community, and to internal peers the least preference, for not
+/// every router heeds the community inside its own AS.
+fn leave(draft: &mut Draft, to: PeerKind) {
+    draft.add_community(Community::GRACEFUL_SHUTDOWN);
+    if to == PeerKind::Internal {
+        draft.local_pref = Some(0);
+    }
 }

@@ -11,6 +11,7 @@ use model::filter::Chain;
 
 use super::shared::{Flow, Hold, Shared};
 use super::table::{DestId, Source};
+use super::treat::Standing;
 use crate::config::{ExportPolicy, NextHopMode, Reflection};
 use crate::wire::{NextHop, PeerKind, Transmit};
 
@@ -26,6 +27,8 @@ pub(crate) struct GroupKey {
     /// Our own address on the sessions.
     pub own_next_hop: NextHop,
     pub transmit: Transmit,
+    /// What is said of all that is told: that it goes away soon (RFC 8326).
+    pub standing: Standing,
 }
 
 /// An update group.
@@ -220,6 +223,7 @@ mod tests {
             next_hop_mode: NextHopMode::Auto,
             own_next_hop: NextHop::V4(Ipv4Addr::new(10, 0, 0, 1)),
             transmit: Transmit::PLAIN,
+            standing: Standing::Staying,
         })
     }
 

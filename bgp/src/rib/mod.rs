@@ -14,6 +14,7 @@ mod outbox;
 mod reason;
 mod shared;
 mod table;
+mod treat;
 mod unicast;
 
 pub use reason::Reason;
@@ -21,8 +22,8 @@ pub use reason::Reason;
 pub(crate) use choice::{Choice, reason_against};
 pub(crate) use export::{outgoing, tells};
 pub(crate) use group::{Closing, GroupKey};
-pub(crate) use judge::changed;
 pub(crate) use outbox::Emit;
 pub(crate) use shared::{Counts, Flow, Hold, RouteAttrs, Shared, SourceInfo};
 pub(crate) use table::{Age, Dest, OWN, Path, Source, Told};
+pub(crate) use treat::{Standing, is_leaving};
 pub(crate) use unicast::{Forget, RibPrefix, Unicast};

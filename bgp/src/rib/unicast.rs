@@ -11,7 +11,8 @@ use super::group::{Closing, Group, GroupKey, Lot};
 use super::outbox::{Emit, Outbox};
 use super::shared::{Hold, Shared};
 use super::table::{Age, DestId, NO_HOPS, OWN, Path, Source, Table, Told};
-use super::{Reason, RouteAttrs, changed, export};
+use super::treat::{is_leaving, treated};
+use super::{Reason, RouteAttrs, export};
 use crate::config::ImportPolicy;
 use crate::filter::{Checked, Guard, Refusal};
 use crate::speaker::{Best, RouteChange};
@@ -61,7 +62,8 @@ impl<P: RibPrefix> Unicast<P> {
         let Some(info) = shared.source(source) else { return };
         let (kind, import) = (info.kind, info.import);
         let chain = info.filters.chain(Direction::Import, P::FAMILY).clone();
-        let received = shared.attrs.value(attrs).filter(|_| !chain.is_empty()).map(|value| value.attributes.clone());
+        let received = shared.attrs.value(attrs).map(|value| value.attributes.clone());
+        let received = received.filter(|received| !chain.is_empty() || is_leaving(received, kind));
         let mut last: Option<(Decision, u32)> = None;
         for Nlri { prefix, path_id } in prefixes {
             let id = self.table.find_or_insert(prefix);
@@ -73,16 +75,16 @@ impl<P: RibPrefix> Unicast<P> {
             };
             let decision = shared.judge_import(&chain, prefix.into(), kind, received);
             let refusal = self.refuses_after(decision, prefix, kind, import);
-            let operations = chain.operations(decision);
-            if operations.is_empty() {
-                self.put(shared, id, Path { refusal, ..path });
-                continue;
-            }
             let attrs = match last {
                 Some((same, attrs)) if same == decision => attrs,
                 _ => {
-                    let value = RouteAttrs::changed(changed(received, operations), received.clone());
-                    let attrs = shared.attrs.intern(value);
+                    let attrs = match treated(received, chain.operations(decision), kind) {
+                        Some(changed) => shared.attrs.intern(RouteAttrs::changed(changed, received.clone())),
+                        None => {
+                            shared.attrs.hold(attrs, 1);
+                            attrs
+                        }
+                    };
                     if let Some((_, before)) = last.replace((decision, attrs)) {
                         shared.attrs.release(before);
                     }
@@ -228,10 +230,11 @@ impl<P: RibPrefix> Unicast<P> {
         let received = value.received();
         let chain = shared.source(path.source)?.filters.chain(Direction::Import, P::FAMILY);
         let (decision, refusal) = self.judged(shared, chain, prefix, path.source, received)?;
-        let attrs = match chain.operations(decision) {
-            [] if !value.is_changed() => None,
-            [] => Some(RouteAttrs::new(received.clone())),
-            operations => Some(RouteAttrs::changed(changed(received, operations), received.clone())),
+        let kind = shared.source(path.source)?.kind;
+        let attrs = match treated(received, chain.operations(decision), kind) {
+            None if !value.is_changed() => None,
+            None => Some(RouteAttrs::new(received.clone())),
+            Some(changed) => Some(RouteAttrs::changed(changed, received.clone())),
         };
         let attrs = attrs.filter(|attrs| attrs != value);
         (attrs.is_some() || refusal != path.refusal).then_some((Path { refusal, ..*path }, attrs))

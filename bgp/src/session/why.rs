@@ -47,6 +47,8 @@ pub(crate) enum Why {
     /// The configuration changed in what makes the session.
     Reconfigured(&'static str),
     ShutDown,
+    /// This node is out of service (RFC 8326).
+    Drained,
 }
 
 /// Whether the connection is to be signed (RFC 2385): a failure then often means that the passwords differ.
@@ -92,6 +94,7 @@ impl fmt::Display for Why {
             }
             Why::Reconfigured(what) => write!(f, "{what} was changed"),
             Why::ShutDown => f.write_str("shut down"),
+            Why::Drained => f.write_str("drained: this node is out of service until it is undrained"),
         }
     }
 }

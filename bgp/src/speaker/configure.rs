@@ -72,6 +72,7 @@ impl Speaker {
             }
         }
         self.originate(&old, &new);
+        self.follow_drain(now);
         self.judge_again(now, &peers, guarded);
         if whole != Class::Hot {
             self.ipv4.touch_all();
@@ -116,7 +117,7 @@ impl Speaker {
             *slot = Some(Peer::new(key, config, now));
         }
         self.by_key.insert(key, source);
-        self.with_peer(now, source, |fsm, env| fsm.start(env));
+        self.start_peer(now, source);
     }
 
     /// Takes over the configuration of a peer, and begins anew where it must.
@@ -127,8 +128,8 @@ impl Speaker {
             let (told, why) = (Notification::new(cease::OTHER_CONFIGURATION_CHANGE), Why::Reconfigured(reset.reason));
             self.with_peer(now, source, |fsm, env| {
                 fsm.stop(env, &told, why, None);
-                fsm.start(env);
             });
+            self.start_peer(now, source);
             // Nor is kept what another identity said in a session before.
             self.ipv4.forget(&mut self.shared, source, Forget::All);
             self.ipv6.forget(&mut self.shared, source, Forget::All);
@@ -194,6 +195,7 @@ impl Speaker {
                 next_hop_mode: peer.config.next_hop,
                 own_next_hop: NextHop::from(own),
                 transmit: Transmit { as_width: agreed.as_width, max_message: agreed.max_message, ..Transmit::PLAIN },
+                standing: self.drain.standing(),
             };
             Some((family, key))
         };

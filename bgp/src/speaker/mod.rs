@@ -5,6 +5,7 @@
 
 mod act;
 mod configure;
+mod drain;
 mod filter_test;
 mod io;
 mod learn;
@@ -20,6 +21,7 @@ use hashbrown::HashMap;
 use model::Time;
 
 pub(crate) use self::configure::local;
+use self::drain::Draining;
 pub use self::io::{
     Best, CloseReason, ConnId, ConnectError, Dial, Input, NextHop, NextHops, Output, PeerChange, RouteChange,
 };
@@ -51,6 +53,7 @@ pub struct Speaker {
     /// When to look at which peer. May be too early, never too late.
     timers: BTreeSet<(Time, Source)>,
     deferral: Deferral,
+    drain: Draining,
     jitter: Jitter,
     outputs: VecDeque<Output>,
 }
@@ -77,6 +80,7 @@ impl Speaker {
             ipv6: Unicast::default(),
             timers: BTreeSet::new(),
             deferral: Deferral::Waiting { until },
+            drain: Draining::No,
             jitter: Jitter::new(seed),
             outputs: VecDeque::new(),
             config: empty,
@@ -137,13 +141,14 @@ impl Speaker {
             }
             self.tick_peer(now, source);
         }
+        self.end_drain_if_due(now);
         self.end_deferral_if_due(now);
     }
 
     /// When [`Speaker::tick`] is to be called next, if nothing else happens.
     pub fn deadline(&self) -> Option<Time> {
         let timer = self.timers.first().map(|(due, _)| *due);
-        [timer, self.deferral.deadline()].into_iter().flatten().min()
+        [timer, self.deferral.deadline(), self.drain.deadline()].into_iter().flatten().min()
     }
 
     /// The next thing to do or to know. Work on routes is done in here, some thousand prefixes at a call, so that an

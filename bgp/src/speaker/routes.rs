@@ -11,7 +11,7 @@ use super::Speaker;
 use super::view::Why;
 use crate::config::PeerKey;
 use crate::filter::Refusal;
-use crate::rib::{Age, Choice, Dest, OWN, Path, RibPrefix, Told, Unicast, outgoing, reason_against};
+use crate::rib::{Age, Choice, Dest, OWN, Path, RibPrefix, Told, Unicast, is_leaving, outgoing, reason_against};
 use crate::wire::attr::SegmentKind;
 use crate::wire::{Attributes, Community};
 
@@ -143,6 +143,9 @@ impl Speaker {
                 row.best = chosen.as_ref().is_some_and(|(choice, _)| choice.best == index);
                 row.multipath = !row.best && chosen.as_ref().is_some_and(|(choice, _)| choice.used.contains(&index));
                 row.reason = self.reason(path, &row, chosen.as_ref());
+                if self.shared.source(path.source).is_some_and(|info| is_leaving(&attrs.attributes, info.kind)) {
+                    row.reason += "; its sender says that it goes away soon: local preference 0 (graceful shutdown)";
+                }
                 Some((*path, row))
             })
             .collect();

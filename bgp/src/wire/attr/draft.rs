@@ -53,6 +53,16 @@ impl Draft {
     pub fn set_communities(&mut self, all: impl IntoIterator<Item = Community>) -> &mut Draft {
         self.set_list(code::COMMUNITIES, all.into_iter().map(|c| c.0.to_be_bytes()))
     }
+    /// Adds a community unless it is there.
+    pub fn add_community(&mut self, community: Community) -> &mut Draft {
+        let mut octets = values::find(&self.store, code::COMMUNITIES).map_or(&[][..], |v| v.octets).to_vec();
+        let added = community.0.to_be_bytes();
+        if octets.as_chunks::<4>().0.contains(&added) {
+            return self;
+        }
+        octets.extend_from_slice(&added);
+        self.set(code::COMMUNITIES, &octets)
+    }
     /// Replaces LARGE_COMMUNITY; none takes the attribute away.
     pub fn set_large_communities(&mut self, all: impl IntoIterator<Item = LargeCommunity>) -> &mut Draft {
         let numbers = all.into_iter().flat_map(|c| [c.global, c.first, c.second]);
