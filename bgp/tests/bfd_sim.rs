@@ -230,27 +230,6 @@ fn other_timers_are_agreed_on_without_a_fall() {
     }
 }
 
-#[test]
-fn nothing_in_the_fuzzers_corpus_stops_a_session() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/bfd");
-    let files: Vec<Vec<u8>> =
-        std::fs::read_dir(folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
-    assert!(files.len() >= 10);
-    for octets in files {
-        let mut sessions = Sessions::new(1);
-        sessions.configure(Time::START, &BTreeMap::from([(address(1), Config::default())]));
-        let mut now = Time::START;
-        for record in octets.chunks_exact(27) {
-            now = now + ms(10 * u64::from(record[0]));
-            let arrival = Arrival { from: address(1), distance: Distance::SingleHop, ttl: 255 };
-            let _ = sessions.receive(now, arrival, &record[3..]);
-            sessions.tick(now);
-            while sessions.poll().is_some() {}
-            assert!(sessions.deadline().is_some_and(|at| at > now));
-        }
-    }
-}
-
 proptest! {
     #[test]
     fn any_octets_are_a_packet_that_comes_back_or_nothing(octets in proptest::collection::vec(any::<u8>(), 0..64)) {

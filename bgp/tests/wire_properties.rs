@@ -282,25 +282,3 @@ fn mutated_messages_never_panic_and_never_grow() {
         look_at(kind, octets[19..].to_vec(), &contexts[round % contexts.len()]);
     }
 }
-
-/// The files of a fuzz target's corpus.
-fn corpus(target: &str) -> Vec<Vec<u8>> {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
-    let files = std::fs::read_dir(folder).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
-    files.collect()
-}
-
-#[test]
-fn nothing_in_the_fuzzers_corpus_breaks_what_must_hold() {
-    let [messages, updates, opens] = ["message", "update", "open"].map(corpus);
-    assert!(messages.len() > 20 && updates.len() > 20 && opens.len() > 5);
-    for octets in messages {
-        look_at(octets[18], octets[19..].to_vec(), &external());
-    }
-    for octets in updates {
-        look_at(2, octets[1..].to_vec(), &internal());
-    }
-    for octets in opens {
-        look_at(1, octets, &external());
-    }
-}
