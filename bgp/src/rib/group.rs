@@ -118,17 +118,22 @@ impl Group {
         }
     }
 
-    /// Whether a member is still to get End-of-RIB.
-    pub(crate) fn closing_of(&self, member: Source) -> Closing {
-        let owed = |b: &Behind| b.members.contains(&member) && b.closing == Closing::EndOfRib;
-        if self.behind.iter().any(owed) { Closing::EndOfRib } else { Closing::Nothing }
+    /// How far a member has got, as if it were by itself.
+    pub(crate) fn standing_of(&self, member: Source) -> Behind {
+        let members = vec![member];
+        match self.behind.iter().find(|behind| behind.members.contains(&member)) {
+            Some(b) => Behind { members, cursor: b.cursor, due: b.due.clone(), closing: b.closing },
+            None => Behind { members, cursor: DestId::MAX, due: BTreeSet::new(), closing: Closing::Nothing },
+        }
     }
 
     /// A member that knows all is told all again (RFC 2918 §4), `told` being what the group was told.
     pub(crate) fn tell_again(&mut self, member: Source, told: BTreeSet<DestId>) {
-        let closing = self.closing_of(member);
+        // What it is still to forget stays due.
+        let mut standing = self.standing_of(member);
+        standing.due.extend(told);
         self.remove(member);
-        self.behind.push(Behind { members: vec![member], cursor: DestId::MAX, due: told, closing });
+        self.behind.push(standing);
     }
 
     /// Members who have caught up.

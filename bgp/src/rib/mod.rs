@@ -12,6 +12,7 @@ mod intern;
 mod judge;
 mod outbox;
 mod reason;
+mod regroup;
 mod shared;
 mod table;
 mod treat;

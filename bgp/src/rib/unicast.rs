@@ -256,27 +256,27 @@ impl<P: RibPrefix> Unicast<P> {
 
     /// Makes a peer a member of the group with this key, to be told everything.
     pub(crate) fn join(&mut self, shared: &mut Shared, member: Source, key: &GroupKey, closing: Closing) {
-        let number = match self.number_of(key) {
-            Some(number) => number,
-            None => {
-                let free = self.groups.iter().position(Option::is_none).unwrap_or(self.groups.len());
-                if free == self.groups.len() {
-                    self.groups.push(None);
-                }
-                if let Some(place) = self.groups.get_mut(free) {
-                    *place = Some(Group::new(key.clone()));
-                }
-                self.fill(shared, free);
-                free
-            }
-        };
+        let number = self.number_of_or_new(shared, key);
         if let Some(Some(group)) = self.groups.get_mut(number) {
             group.tell_all(member, closing);
         }
     }
 
-    fn number_of(&self, key: &GroupKey) -> Option<usize> {
-        self.groups.iter().position(|group| group.as_ref().is_some_and(|group| group.key == *key))
+    /// The number of the group with this key, which is made and told all if there is none.
+    pub(super) fn number_of_or_new(&mut self, shared: &mut Shared, key: &GroupKey) -> usize {
+        let same = |group: &Option<Group>| group.as_ref().is_some_and(|group| group.key == *key);
+        if let Some(number) = self.groups.iter().position(same) {
+            return number;
+        }
+        let free = self.groups.iter().position(Option::is_none).unwrap_or(self.groups.len());
+        if free == self.groups.len() {
+            self.groups.push(None);
+        }
+        if let Some(place) = self.groups.get_mut(free) {
+            *place = Some(Group::new(key.clone()));
+        }
+        self.fill(shared, free);
+        free
     }
 
     /// Tells a member everything again (RFC 2918).
@@ -317,7 +317,7 @@ impl<P: RibPrefix> Unicast<P> {
         }
     }
 
-    fn drop_if_empty(&mut self, shared: &mut Shared, number: usize) {
+    pub(super) fn drop_if_empty(&mut self, shared: &mut Shared, number: usize) {
         if let Some(place) = self.groups.get_mut(number)
             && place.as_ref().is_some_and(Group::is_empty)
         {
@@ -340,35 +340,6 @@ impl<P: RibPrefix> Unicast<P> {
         groups.find_map(|(number, group)| {
             group.as_ref().filter(|group| group.contains(member)).map(|group| (number as u16, group))
         })
-    }
-
-    /// Moves a member to another group. Returns what it was told and is to hear no more.
-    pub(crate) fn regroup(&mut self, shared: &mut Shared, member: Source, key: &GroupKey) -> Vec<P> {
-        let Some((old, group)) = self.group_of(member) else { return Vec::new() };
-        if group.key == *key {
-            return Vec::new();
-        }
-        let closing = group.closing_of(member);
-        let told_by = |number: u16| move |told: &&Told| told.group == number && told.source != member;
-        let before: Vec<DestId> = self
-            .table
-            .iter()
-            .filter(|(_, dest)| dest.told.as_slice().iter().any(|told| told_by(old)(&told)))
-            .map(|(id, _)| id)
-            .collect();
-        if let Some(Some(group)) = self.groups.get_mut(usize::from(old)) {
-            group.remove(member);
-        }
-        self.join(shared, member, key, closing);
-        let Some(new) = self.number_of(key).map(|number| number as u16) else { return Vec::new() };
-        let gone = before.into_iter().filter_map(|id| {
-            let dest = self.table.dest(id)?;
-            let still = dest.told.as_slice().iter().any(|told| told_by(new)(&told));
-            (!still).then_some(dest.prefix)
-        });
-        let gone = gone.collect();
-        self.drop_if_empty(shared, usize::from(old));
-        gone
     }
 
     /// Does a part of what there is to do. Returns whether there was anything.

@@ -17,7 +17,7 @@ use crate::rib::{Closing, Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs,
 use crate::session::{Established, Forwarding, Local, Restarting, Why};
 use crate::wire::attr::Origin;
 use crate::wire::notification::cease;
-use crate::wire::{Attributes, Community, LargeCommunity, NextHop, Nlri, Notification, PeerKind, Transmit, encode};
+use crate::wire::{Attributes, Community, LargeCommunity, NextHop, Notification, PeerKind, Transmit};
 
 /// What sessions need of the configuration, with the bits of OPEN (RFC 4724 §3) that go with the start.
 pub(crate) fn local(config: &SpeakerConfig, start: Start) -> Local {
@@ -73,7 +73,7 @@ impl Speaker {
         }
         self.originate(&old, &new);
         self.follow_drain(now);
-        self.judge_again(now, &peers, guarded);
+        self.judge_again(&peers, guarded);
         if whole != Class::Hot {
             self.ipv4.touch_all();
             self.ipv6.touch_all();
@@ -204,7 +204,7 @@ impl Speaker {
 
     /// Judges anew what these peers have said and what they are told, as far as the class of what has changed asks for
     /// it; what external peers have said also where it is now another prefix that is this node's own.
-    fn judge_again(&mut self, now: Time, peers: &[(Source, Class)], guarded: bool) {
+    fn judge_again(&mut self, peers: &[(Source, Class)], guarded: bool) {
         let mut said = BTreeSet::new();
         for (source, class) in peers.iter().copied() {
             let Some(peer) = self.peer(source) else { continue };
@@ -223,7 +223,7 @@ impl Speaker {
             }
             // A session that has been reset is not up any more, and joins its groups when it is.
             if class.is_out() {
-                self.regroup(now, source);
+                self.regroup(source);
             }
         }
         if !said.is_empty() {
@@ -233,18 +233,13 @@ impl Speaker {
     }
 
     /// Puts a peer whose session is up into the groups that it belongs to by now.
-    fn regroup(&mut self, now: Time, source: Source) {
+    fn regroup(&mut self, source: Source) {
         let Some(peer) = self.peer(source) else { return };
         let Some(established) = peer.fsm.established() else { return };
-        let conn = established.link.conn;
-        let keys = self.group_keys(peer, established);
-        for (family, key) in keys {
-            let octets = match family {
-                Family::Ipv4 => moved(&mut self.ipv4, &mut self.shared, source, &key),
-                Family::Ipv6 => moved(&mut self.ipv6, &mut self.shared, source, &key),
-            };
-            if !octets.is_empty() {
-                self.send(now, conn, octets.into(), 1);
+        for (family, key) in self.group_keys(peer, established) {
+            match family {
+                Family::Ipv4 => self.ipv4.regroup(&mut self.shared, source, &key),
+                Family::Ipv6 => self.ipv6.regroup(&mut self.shared, source, &key),
             }
         }
     }
@@ -287,14 +282,6 @@ impl Tables for Originate {
             shared.attrs.release(attrs);
         }
     }
-}
-
-/// Moves a peer to another group; the octets withdraw what it is not told any more.
-fn moved<P: RibPrefix>(tables: &mut Unicast<P>, shared: &mut Shared, source: Source, key: &GroupKey) -> Vec<u8> {
-    let gone = tables.regroup(shared, source, key);
-    let mut octets = Vec::new();
-    encode::withdrawals(P::FAMILY, gone.into_iter().map(Nlri::plain), &key.transmit, &mut octets);
-    octets
 }
 
 /// The attributes of an own route. Its next hop is filled in when it is told.

@@ -1,0 +1,77 @@
+//! A peer that moves to another update group: it hears of what the two groups were told differently, and of nothing else.
+
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
+use model::filter::Decision;
+
+use super::export;
+use super::group::GroupKey;
+use super::shared::Shared;
+use super::table::{Dest, DestId, Source};
+use super::unicast::{RibPrefix, Unicast};
+
+impl<P: RibPrefix> Unicast<P> {
+    /// Moves a member whose session is up to another group.
+    ///
+    /// What it knows is what its old group was told, as far as it had got there; where the new group was told
+    /// otherwise, the difference is due to it, withdrawals too (RFC 4271 §9.2).
+    pub(crate) fn regroup(&mut self, shared: &mut Shared, member: Source, key: &GroupKey) {
+        let Some((old, group)) = self.group_of(member) else { return };
+        if group.key == *key {
+            return;
+        }
+        let before = group.key.clone();
+        let mut standing = group.standing_of(member);
+        let new = self.number_of_or_new(shared, key);
+        let mut compare = Compare { shared, before: &before, now: key, known: HashMap::new() };
+        let known = self.table.iter().take_while(|(id, _)| *id < standing.cursor);
+        let differs = known.filter(|(_, dest)| compare.differs(dest, (old, new as u16), member));
+        standing.due.extend(differs.map(|(id, _)| id).collect::<BTreeSet<DestId>>());
+        if let Some(Some(group)) = self.groups.get_mut(usize::from(old)) {
+            group.remove(member);
+        }
+        if let Some(Some(group)) = self.groups.get_mut(new) {
+            group.behind.push(standing);
+        }
+        self.drop_if_empty(shared, usize::from(old));
+    }
+}
+
+/// A path and what the rules of the two groups say of it.
+type Question = (u32, Source, Decision, Decision);
+
+/// Two ways of telling the same routes.
+struct Compare<'a> {
+    shared: &'a Shared,
+    before: &'a GroupKey,
+    now: &'a GroupKey,
+    /// Whether the attributes come out other: few paths and decisions, many prefixes.
+    known: HashMap<Question, bool>,
+}
+
+impl Compare<'_> {
+    fn differs<P: RibPrefix>(&mut self, dest: &Dest<P>, (old, new): (u16, u16), member: Source) -> bool {
+        let told = |number: u16| {
+            let told = dest.told.as_slice().iter().find(|told| told.group == number && told.source != member);
+            told.map(|told| (told.attrs, told.source))
+        };
+        match (told(old), told(new)) {
+            (None, None) => false,
+            (Some(before), Some(now)) if before == now => self.comes_out_other(dest, now),
+            _ => true,
+        }
+    }
+
+    fn comes_out_other<P: RibPrefix>(&mut self, dest: &Dest<P>, (attrs, source): (u32, Source)) -> bool {
+        let (shared, before, now) = (self.shared, self.before, self.now);
+        let decided = |key: &GroupKey| shared.export_decision(key, attrs, source, dest.prefix.into());
+        let (then, by_now) = (decided(before), decided(now));
+        *self.known.entry((attrs, source, then, by_now)).or_insert_with(|| {
+            let out = |key: &GroupKey, decision| {
+                export::outgoing(shared, key, attrs, source, key.filters.operations(decision))
+            };
+            before.transmit != now.transmit || out(before, then) != out(now, by_now)
+        })
+    }
+}
