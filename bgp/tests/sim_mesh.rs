@@ -47,8 +47,10 @@ fn sessions_of_a_quiet_mesh_live_on_keepalives() {
 fn rfc4271_6_5_a_partition_ends_the_session_by_the_hold_timer_and_healing_brings_it_back() {
     let mut net = mesh(2, 3);
     net.cut(0, 1);
-    net.run(seconds(200));
+    net.run(seconds(100));
     assert_ne!(net.node(0).state(key(1)), Some(SessionState::Established));
+    assert_eq!(net.node(0).kernel.len(), 1, "both set the N bit (RFC 8538 §4): kept for the restart time");
+    net.run(seconds(120));
     assert!(net.node(0).kernel.is_empty(), "routes of a silent peer are gone");
     net.heal(0, 1);
     net.run(seconds(60));

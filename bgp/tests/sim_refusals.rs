@@ -135,7 +135,8 @@ fn a_removed_peer_hears_that_it_was_removed() {
     net.configure(0, |config| config.peers.clear());
     net.run(seconds(1));
     let last = net.node(1).speaker.as_ref().unwrap().peers()[0].view.last_error.clone();
-    assert_eq!(last.as_deref(), Some("peer says: cease: peer de-configured (6/3)"));
+    let words = "peer says: cease: hard reset (6/9) because cease: peer de-configured (6/3)";
+    assert_eq!(last.as_deref(), Some(words));
     assert!(net.node(1).kernel.is_empty() && net.node(0).kernel.is_empty());
     assert_eq!(net.faults, Vec::<String>::new());
 }

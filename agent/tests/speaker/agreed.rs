@@ -1,7 +1,7 @@
 //! What two OPENs agree on, with BIRD and FRR at the other end.
 
 use bgp::config::Origination;
-use model::api::show::PeerView;
+use model::api::show::{PeerView, SessionState};
 
 use super::bird::Bird;
 use super::frr::Frr;
@@ -65,5 +65,43 @@ fn rfc8654_a_peer_without_the_capability_gets_what_fits_4096_octets() {
         assert!(!agreed(&view, "extended messages"), "{view:?}");
         bird.until("show route 10.2.0.0/24", "via 192.0.2.1").await;
         assert!(!bird.ask("show route").contains("10.1.0.0/24"));
+    });
+}
+
+#[test]
+fn rfc8538_with_frr_a_reset_keeps_the_routes_and_a_shut_down_takes_them() {
+    alone(|| async {
+        let frr = Frr::start(&[]);
+        let mut node = Node::new("192.0.2.1", 65001);
+        node.peer(PEER, 65002, |_| {}).announce("10.1.0.0/24").go();
+        let view = node.until(PEER, |view| view.state == SessionState::Established && view.accepted == 1).await;
+        assert!(agreed(&view, "graceful restart after notification"), "{view:?}");
+        // A new TTL is a Cease without a hard reset: both sides keep what they have.
+        node.config.peers.values_mut().for_each(|peer| peer.ttl_security = Some(1));
+        node.go();
+        let view = node.until(PEER, |view| view.state != SessionState::Established).await;
+        assert_eq!((view.accepted, view.stale), (1, 2), "with our own route, which it tells us back: {view:?}");
+        frr.until("show bgp ipv4 unicast 10.1.0.0/24", "stale").await;
+        node.config.peers.values_mut().for_each(|peer| peer.ttl_security = None);
+        node.go();
+        node.until(PEER, |view| view.state == SessionState::Established && view.stale == 0 && view.accepted == 1).await;
+        // FRR means a shut down for good, and says why.
+        frr.ask(&["configure terminal", "router bgp", "neighbor 192.0.2.1 shutdown message back at noon"]);
+        let view = node.until(PEER, |view| view.state != SessionState::Established && view.received == 0).await;
+        let error = view.last_error.unwrap_or_default();
+        assert!(error.contains("hard reset (6/9)") && error.contains("back at noon"), "{error}");
+    });
+}
+
+#[test]
+fn rfc8538_frr_forgets_the_routes_of_a_node_that_is_drained() {
+    alone(|| async {
+        let frr = Frr::start(&[]);
+        let mut node = Node::new("192.0.2.1", 65001);
+        node.peer(PEER, 65002, |_| {}).announce("10.1.0.0/24").go();
+        node.up(PEER).await;
+        frr.until("show bgp ipv4 unicast 10.1.0.0/24", "192.0.2.1 from 192.0.2.1").await;
+        node.handle.shut_down("drained").await.expect("it ends in order");
+        frr.until("show bgp ipv4 unicast 10.1.0.0/24", "Network not in table").await;
     });
 }

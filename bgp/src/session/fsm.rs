@@ -10,8 +10,8 @@ use model::api::show::SessionState;
 use super::collision::{favoured, stays};
 use super::why::Password;
 use super::{
-    Action, Active, Agreed, Beat, Connect, Direction, Env, Established, Idle, Link, OpenConfirm, OpenSent, Retention,
-    Session, Why, backoff, open,
+    Action, Active, Agreed, Beat, Connect, Direction, Env, Established, Idle, Link, OpenConfirm, OpenSent, Reset,
+    Retention, Session, Why, backoff, open,
 };
 use crate::config::Dialling;
 use crate::speaker::{CloseReason, ConnId, ConnectError};
@@ -103,18 +103,29 @@ impl Fsm {
 
     /// ManualStop (event 2) and its kin: ends every connection with this NOTIFICATION and stays down until told
     /// otherwise, or until `until`.
-    pub(crate) fn stop(&mut self, env: &mut Env<'_>, told: &Notification, why: Why, until: Option<Time>) {
+    pub(crate) fn stop(&mut self, env: &mut Env<'_>, told: &Notification, reset: Reset, why: Why, until: Option<Time>) {
         self.drop_second(env, Some(told));
-        let retention = self.leave(env, Some(told));
+        let down = self.part(env, told, reset);
         self.enter(env.now, Session::Idle(until.map_or(Idle::Stopped, Idle::StoppedUntil)), why);
-        env.actions.extend(retention.map(|_| Action::Down(Retention::Forget)));
+        env.actions.extend(down);
     }
 
     /// Ends the session by an error of the peer's or ours: NOTIFICATION, then a rest that grows.
-    pub(crate) fn fail(&mut self, env: &mut Env<'_>, told: &Notification, why: Why) {
-        let retention = self.leave(env, Some(told));
-        env.actions.extend(retention.map(|_| Action::Down(Retention::Forget)));
+    pub(crate) fn fail(&mut self, env: &mut Env<'_>, told: &Notification, reset: Reset, why: Why) {
+        let down = self.part(env, told, reset);
+        env.actions.extend(down);
         self.rest(env, why);
+    }
+
+    /// Closes the first connection with this NOTIFICATION. Returns what there is to do if it was Established.
+    ///
+    /// With the N bit agreed on, the NOTIFICATION alone would let the peer keep our routes, and we follow the same rules
+    /// (RFC 8538 §4); what is meant for good goes out as a hard reset, which a peer without the N bit is not sent.
+    fn part(&mut self, env: &mut Env<'_>, told: &Notification, reset: Reset) -> Option<Action> {
+        let survives = self.established().is_some_and(|state| state.agreed.survives_notification());
+        let wrapped = (survives && reset == Reset::Hard).then(|| told.clone().hard_reset());
+        let retention = self.leave(env, Some(wrapped.as_ref().unwrap_or(told)))?;
+        Some(Action::Down(if survives && reset == Reset::Graceful { retention } else { Retention::Forget }))
     }
 
     /// TcpConnectionConfirmed for a dial (event 16).
@@ -279,7 +290,8 @@ impl Fsm {
 
     fn silence(&mut self, env: &mut Env<'_>) {
         let why = Why::HoldTimer(self.session.state());
-        self.fail(env, &Notification::new(notification::HOLD_TIMER_EXPIRED), why);
+        // RFC 8538 §4: not the end of the routes, where the N bit was agreed on.
+        self.fail(env, &Notification::new(notification::HOLD_TIMER_EXPIRED), Reset::Graceful, why);
     }
 
     /// The peer ends this connection with a NOTIFICATION.
@@ -287,8 +299,11 @@ impl Fsm {
         if place == Place::Second {
             return self.drop_second(env, None);
         }
+        // RFC 8538 §4: a NOTIFICATION is survived where the N bit was agreed on, unless it is a hard reset (§3.1).
+        let survives = self.established().is_some_and(|state| state.agreed.survives_notification());
+        let keeps = survives && !told.is_hard_reset();
         let retention = self.leave(env, None);
-        env.actions.extend(retention.map(|_| Action::Down(Retention::Forget)));
+        env.actions.extend(retention.map(|kept| Action::Down(if keeps { kept } else { Retention::Forget })));
         let why = Why::Received(told.clone());
         if told.is(cease::COLLISION) {
             // The other connection is the session, or soon will be; or both sides gave way and shall not meet again.
@@ -372,7 +387,7 @@ impl Fsm {
     /// Ends one connection with a NOTIFICATION.
     fn refuse(&mut self, env: &mut Env<'_>, conn: ConnId, told: &Notification, why: Why) {
         match self.place(conn) {
-            Some(Place::First) => self.fail(env, told, why),
+            Some(Place::First) => self.fail(env, told, Reset::Graceful, why),
             Some(Place::Second) => self.drop_second(env, Some(told)),
             None => {}
         }

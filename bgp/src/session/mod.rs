@@ -137,6 +137,13 @@ pub(crate) struct Agreed {
     pub capabilities: Vec<String>,
 }
 
+impl Agreed {
+    /// Whether routes outlive a NOTIFICATION that is no hard reset (RFC 8538 §4).
+    pub(crate) fn survives_notification(&self) -> bool {
+        self.graceful_restart.as_ref().is_some_and(|restart| restart.notification == NotificationMeans::Restart)
+    }
+}
+
 /// Whether the peer re-sends its routes on request (RFC 2918).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RouteRefreshSupport {
@@ -155,6 +162,26 @@ pub(crate) struct PeerRestart {
     pub forwarding_kept: FamilySet,
     /// R bit: it waits for nobody's End-of-RIB, and nobody shall wait for its own.
     pub restarting: Restarting,
+    /// N bit: what a NOTIFICATION means to both sides.
+    pub notification: NotificationMeans,
+}
+
+/// Whether routes outlive a NOTIFICATION, or an expired hold timer (RFC 8538 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotificationMeans {
+    /// Both sides set the N bit: they do, unless it is a hard reset.
+    Restart,
+    /// They do not.
+    End,
+}
+
+/// How we mean the NOTIFICATION with which we end a session (RFC 8538 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reset {
+    /// The session shall be back soon, and both sides keep the routes where the N bit was agreed on.
+    Graceful,
+    /// For good, or with routes that are not to be believed: both sides forget them.
+    Hard,
 }
 
 /// The R bit.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::Family;
 
-use super::{Agreed, Forwarding, Local, PeerRestart, Restarting, RouteRefreshSupport, Why};
+use super::{Agreed, Forwarding, Local, NotificationMeans, PeerRestart, Restarting, RouteRefreshSupport, Why};
 use crate::config::{PeerConfig, PeerKey};
 use crate::wire::capability::{Capabilities, GracefulFamily, GracefulRestart};
 use crate::wire::{
@@ -49,7 +49,7 @@ pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
     let forwarding_kept = local.forwarding == Forwarding::Kept;
     capabilities.push(Capability::GracefulRestart(GracefulRestart {
         restarting: local.restarting == Restarting::JustRestarted,
-        notification: false,
+        notification: true,
         restart_seconds: seconds(peer.max_restart_time.unwrap_or(local.restart_time), 4095),
         families: families.iter().map(|f| GracefulFamily { family: f.into(), forwarding_kept }).collect(),
     }));
@@ -97,12 +97,14 @@ pub(crate) fn judge(
     // We always announce it; a peer that does not gets no longer messages and may send none (RFC 8654 §4).
     let extended = theirs.capabilities.announces(&Capability::ExtendedMessage);
     let graceful_restart = theirs.capabilities.graceful_restart().map(|gr| restart(gr, peer, families));
+    let survives = graceful_restart.as_ref().is_some_and(|gr| gr.notification == NotificationMeans::Restart);
     let mut capabilities: Vec<String> = families.iter().map(|family| family.to_string()).collect();
     for (present, name) in [
         (as_width == AsWidth::Four, "4-octet AS"),
         (refresh, "route refresh"),
         (extended, "extended messages"),
         (graceful_restart.is_some(), "graceful restart"),
+        (survives, "graceful restart after notification"),
     ] {
         capabilities.extend(present.then(|| name.to_string()));
     }
@@ -128,6 +130,8 @@ fn restart(told: &GracefulRestart, peer: &PeerConfig, agreed: FamilySet) -> Peer
         families: all().map(|(family, _)| family).collect::<FamilySet>().and(agreed),
         forwarding_kept: all().filter(|(_, kept)| *kept).map(|(family, _)| family).collect::<FamilySet>().and(agreed),
         restarting: if told.restarting { Restarting::JustRestarted } else { Restarting::No },
+        // We always set our N bit (RFC 8538 §2).
+        notification: if told.notification { NotificationMeans::Restart } else { NotificationMeans::End },
     }
 }
 

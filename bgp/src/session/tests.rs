@@ -7,7 +7,7 @@ use model::api::show::SessionState::{self, *};
 use model::{Asn, RouterId, Time};
 
 use super::open;
-use super::{Action, Delivery, Env, Forwarding, Fsm, Jitter, Local, Restarting, Retention};
+use super::{Action, Delivery, Env, Forwarding, Fsm, Jitter, Local, Reset, Restarting, Retention};
 use crate::config::{Dialling, PeerConfig, PeerKey, Secret, Timers};
 use crate::speaker::{CloseReason, ConnId, ConnectError};
 use crate::wire::notification::{self, cease, fsm};
@@ -59,7 +59,7 @@ impl Bench {
         let mut bench = Bench::idle();
         if state == Idle {
             bench.act(|fsm, env| {
-                fsm.stop(env, &Notification::new(cease::CONNECTION_REJECTED), super::Why::ShutDown, None)
+                fsm.stop(env, &Notification::new(cease::CONNECTION_REJECTED), Reset::Hard, super::Why::ShutDown, None)
             });
             bench.actions.clear();
             return bench;
@@ -193,10 +193,14 @@ fn rfc4271_8_2_2_manual_stop_ends_in_idle_from_every_state_and_stays_there() {
     for before in STATES {
         let mut bench = Bench::at(before);
         let told = Notification::shutdown(cease::ADMINISTRATIVE_SHUTDOWN, "");
-        bench.act(|fsm, env| fsm.stop(env, &told, super::Why::ShutDown, None));
+        bench.act(|fsm, env| fsm.stop(env, &told, Reset::Hard, super::Why::ShutDown, None));
         assert_eq!(bench.fsm.state(), Idle, "from {before:?}");
-        let connected = matches!(before, OpenSent | OpenConfirm | Established);
-        assert_eq!(bench.told(), if connected { vec![(6, 2)] } else { vec![] }, "from {before:?}");
+        let told = match before {
+            OpenSent | OpenConfirm => vec![cease::ADMINISTRATIVE_SHUTDOWN],
+            Established => vec![cease::HARD_RESET], // round it, as the N bit was agreed on (RFC 8538 §4)
+            _ => vec![],
+        };
+        assert_eq!(bench.told(), told, "from {before:?}");
         assert_eq!(bench.fsm.deadline(), None);
         bench.actions.clear();
         bench.pass(Duration::from_secs(3600));
@@ -442,9 +446,17 @@ fn rfc4724_4_2_routes_are_kept_after_a_lost_connection_but_not_after_a_notificat
     let mut bench = Bench::at(Established);
     bench.act(|fsm, env| fsm.closed(env, ConnId(1), CloseReason::Ended));
     assert!(matches!(bench.actions.first(), Some(Action::Down(Retention::Keep(_)))), "{:?}", bench.actions);
-    let mut bench = Bench::at(Established);
+    let mut bench = Bench::at(OpenSent);
+    let mut open = bench.theirs();
+    for capability in &mut open.capabilities {
+        if let Capability::GracefulRestart(restart) = capability {
+            restart.notification = false;
+        }
+    }
+    bench.receive(ConnId(1), Message::Open(open));
+    bench.receive(ConnId(1), Message::Keepalive);
     bench.receive(ConnId(1), Message::Notification(Notification::new(cease::ADMINISTRATIVE_RESET)));
-    assert!(bench.actions.contains(&Action::Down(Retention::Forget)));
+    assert!(bench.actions.contains(&Action::Down(Retention::Forget)), "without the N bit (RFC 8538)");
 }
 
 #[test]

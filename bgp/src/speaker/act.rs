@@ -12,7 +12,7 @@ use super::{ConnId, Dial, Output, PeerChange, Speaker};
 use crate::bfd::Fall;
 use crate::config::PeerKey;
 use crate::rib::{Emit, Flow, Source};
-use crate::session::{Action, Agreed, Env, Fsm, RouteRefreshSupport, Why};
+use crate::session::{Action, Agreed, Env, Fsm, Reset, RouteRefreshSupport, Why};
 use crate::wire::notification::{self, cease};
 use crate::wire::{Notification, RouteRefresh};
 
@@ -159,7 +159,7 @@ impl Speaker {
         if self.send_hold(peer).is_some_and(|due| due <= now) {
             let time = peer.fsm.established().map_or(Duration::ZERO, |e| self.send_hold_time(&e.agreed));
             let told = Notification::new(notification::SEND_HOLD_TIMER_EXPIRED);
-            self.with_peer(now, source, |fsm, env| fsm.fail(env, &told, Why::SendHoldTimer(time)));
+            self.with_peer(now, source, |fsm, env| fsm.fail(env, &told, Reset::Graceful, Why::SendHoldTimer(time)));
         }
         self.drop_stale_if_due(now, source);
         self.with_peer(now, source, |fsm, env| fsm.tick(env));
@@ -196,7 +196,7 @@ impl Speaker {
         self.send(now, conn, octets.into(), 1);
     }
 
-    /// Ends what stands on a path that is down. A dial goes on: while BFD has not come up, it says nothing of the path.
+    /// Ends what stands on a path that is down, for good: over a path that forwards nothing no route is worth keeping. A dial goes on: while BFD has not come up, it says nothing of the path.
     pub(super) fn bfd_fell(&mut self, now: Time, address: IpAddr, fall: Fall) {
         if fall == Fall::AdminDown {
             return;
@@ -207,7 +207,7 @@ impl Speaker {
         for source in sources {
             let concerns = |peer: &Peer| peer.config.bfd.is_some() && peer.fsm.link().is_some();
             if self.peer(source).is_some_and(concerns) {
-                self.with_peer(now, source, |fsm, env| fsm.fail(env, &told, Why::BfdDown(fall)));
+                self.with_peer(now, source, |fsm, env| fsm.fail(env, &told, Reset::Hard, Why::BfdDown(fall)));
             }
         }
     }
@@ -216,7 +216,7 @@ impl Speaker {
         let told = Notification::shutdown(cease::ADMINISTRATIVE_SHUTDOWN, message);
         let sources: Vec<Source> = self.by_key.values().copied().collect();
         for source in sources {
-            self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, Why::ShutDown, None));
+            self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, Reset::Hard, Why::ShutDown, None));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::change::{Change, Changes, Class, changes, guarded as guarded_prefixes
 use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig, Start};
 use crate::filter::Guard;
 use crate::rib::{Closing, Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs, Shared, Source, SourceInfo, Unicast};
-use crate::session::{Established, Forwarding, Local, Restarting, Why};
+use crate::session::{Established, Forwarding, Local, Reset, Restarting, Why};
 use crate::wire::attr::Origin;
 use crate::wire::notification::cease;
 use crate::wire::{Attributes, Community, LargeCommunity, NextHop, Notification, PeerKind, Transmit};
@@ -88,7 +88,7 @@ impl Speaker {
         let told = Notification::new(cease::PEER_DECONFIGURED);
         for (key, source) in gone {
             let why = Why::Reconfigured("the peer");
-            self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, why, None));
+            self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, Reset::Hard, why, None));
             self.ipv4.forget(&mut self.shared, source, Forget::All);
             self.ipv6.forget(&mut self.shared, source, Forget::All);
             self.by_key.remove(&key);
@@ -124,15 +124,21 @@ impl Speaker {
     fn change_peer(&mut self, now: Time, source: Source, config: PeerConfig, changes: &[&Change]) {
         let Some(peer) = self.peer_mut(source) else { return };
         peer.config = config;
-        if let Some(reset) = changes.iter().find(|change| change.class == Class::Reset) {
-            let (told, why) = (Notification::new(cease::OTHER_CONFIGURATION_CHANGE), Why::Reconfigured(reset.reason));
+        let resets = || changes.iter().filter(|change| change.class == Class::Reset);
+        let other = resets().find(|change| makes_another_peer(change));
+        if let Some(change) = other.or_else(|| resets().next()) {
+            let (told, why) = (Notification::new(cease::OTHER_CONFIGURATION_CHANGE), Why::Reconfigured(change.reason));
+            // The routes of a session that comes back with another key or capability are as good as before (RFC 8538 §5.1).
+            let reset = if other.is_some() { Reset::Hard } else { Reset::Graceful };
             self.with_peer(now, source, |fsm, env| {
-                fsm.stop(env, &told, why, None);
+                fsm.stop(env, &told, reset, why, None);
             });
             self.start_peer(now, source);
-            // Nor is kept what another identity said in a session before.
-            self.ipv4.forget(&mut self.shared, source, Forget::All);
-            self.ipv6.forget(&mut self.shared, source, Forget::All);
+            if reset == Reset::Hard {
+                // Nor is kept what another identity said in a session before.
+                self.ipv4.forget(&mut self.shared, source, Forget::All);
+                self.ipv6.forget(&mut self.shared, source, Forget::All);
+            }
         } else if changes.iter().any(|change| change.field == "dial") {
             self.with_peer(now, source, |fsm, env| fsm.dialling_changed(env));
         }
@@ -262,6 +268,11 @@ impl Speaker {
             self.ipv6.tell_again(source);
         }
     }
+}
+
+/// Whether one of the two is another speaker from now on, to which nothing applies that was said before.
+fn makes_another_peer(change: &Change) -> bool {
+    ["router_id", "local_as", "remote_as"].contains(&change.field)
 }
 
 struct Cease(Prefix);

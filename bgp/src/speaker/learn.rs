@@ -5,7 +5,7 @@ use model::{Family, Time};
 use super::act::Tables;
 use super::{ConnId, Speaker};
 use crate::rib::{RibPrefix, RouteAttrs, Shared, Source, Unicast};
-use crate::session::{Delivery, Why};
+use crate::session::{Delivery, Reset, Why};
 use crate::wire::notification::cease;
 use crate::wire::{Message, Notification, RefreshKind, RouteRefresh, Update};
 
@@ -77,6 +77,6 @@ impl Speaker {
         let told = Notification::with_data(cease::MAXIMUM_PREFIXES, &data);
         let rest = self.local.timers.max_prefix_restart;
         let why = Why::TooManyPrefixes { limit, rest };
-        self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, why, Some(now + rest)));
+        self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, Reset::Hard, why, Some(now + rest)));
     }
 }

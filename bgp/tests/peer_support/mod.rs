@@ -122,8 +122,7 @@ impl Peer {
     pub fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         while self.now < end {
-            self.now = (self.now + Duration::from_secs(10)).min(end);
-            self.tick();
+            self.silence(Duration::from_secs(10).min(end.since(self.now)));
             if self.open {
                 self.keepalive();
             }
@@ -132,13 +131,12 @@ impl Peer {
 
     /// Lets time pass in which the peer is dumb.
     pub fn silence(&mut self, time: Duration) {
-        self.now = self.now + time;
-        self.tick();
-    }
-
-    fn tick(&mut self) {
-        self.speaker.tick(self.now);
-        self.outputs();
+        let end = self.now + time;
+        while self.now < end {
+            self.now = self.speaker.deadline().map_or(end, |due| due.clamp(self.now, end));
+            self.speaker.tick(self.now);
+            self.outputs();
+        }
     }
 
     /// The peer dials and says its OPEN.
