@@ -11,6 +11,9 @@ use model::api::show::SessionState;
 use peer_support::{Peer, attributes, restart};
 use sim_support::{key, mesh, seconds};
 
+/// What ends a session.
+type Ending<'a> = &'a dyn Fn(&mut Peer);
+
 /// A session with these bits, on which the peer has told block 5.
 fn told_one(flags: &str) -> Peer {
     let mut peer = Peer::new(65001, |_| {});
@@ -114,7 +117,7 @@ fn rfc8538_5_1_what_we_mean_for_good_is_a_hard_reset_round_the_true_reason() {
         config.router_id = model::RouterId::new(77).unwrap();
         peer.input(Input::Configure(Box::new(config)));
     };
-    let means: [(Code, &dyn Fn(&mut Peer)); 3] = [
+    let means: [(Code, Ending<'_>); 3] = [
         (cease::ADMINISTRATIVE_SHUTDOWN, &shut_down),
         (cease::PEER_DECONFIGURED, &deconfigure),
         (cease::OTHER_CONFIGURATION_CHANGE, &other_identity),

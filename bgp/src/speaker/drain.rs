@@ -5,7 +5,7 @@ use model::Time;
 use super::Speaker;
 use crate::config::Start;
 use crate::rib::{Source, Standing};
-use crate::session::Why;
+use crate::session::{Reset, Why};
 use crate::wire::Notification;
 use crate::wire::notification::cease;
 
@@ -85,7 +85,7 @@ impl Speaker {
     fn stop_drained(&mut self, now: Time, source: Source) {
         let message = self.config.drain.as_ref().map_or("", |drain| drain.message.as_str());
         let told = Notification::shutdown(cease::ADMINISTRATIVE_SHUTDOWN, message);
-        self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, Why::Drained, None));
+        self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, Reset::Hard, Why::Drained, None));
     }
 
     /// Whether no session has ever been up.
