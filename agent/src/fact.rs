@@ -25,6 +25,8 @@ pub enum Fact {
     Session(PeerChange),
     /// A lease began, was plumbed, or ended: written down already.
     Lease(Record),
+    /// An operator took the node out of service, with this message for its peers; or back in.
+    Drained(Option<String>),
     /// A source has told all that it had when it was asked first.
     InSync(Source),
 }

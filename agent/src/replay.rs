@@ -42,6 +42,9 @@ pub fn describe(world: &World, desired: &Desired, out: &mut impl Write) -> io::R
                 }
                 writeln!(out)?;
             }
+            if let Some(drain) = &config.drain {
+                writeln!(out, "drain {} s {:?}", drain.wait.as_secs_f64(), drain.message)?;
+            }
             for interface in &config.interfaces {
                 writeln!(out, "subnet {} dev {}", interface.subnet, interface.name)?;
             }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use model::api::show::{NodeStatusView, RouteWhyView};
+use model::api::show::{DrainState, DrainView, NodeStatusView, RouteWhyView};
 use model::api::{Answer, Reply, Request, Show};
 use tempfile::TempDir;
 
@@ -85,16 +85,31 @@ impl Agent {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+    /// Waits until the node is out of service.
+    fn until_drained(&self) -> DrainView {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status: NodeStatusView = self.show(Show::NodeStatus);
+            match status.drain {
+                Some(drain) if drain.state == DrainState::Drained => return drain,
+                other => assert!(Instant::now() < deadline, "{other:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
     fn show<T: serde::de::DeserializeOwned>(&self, show: Show) -> T {
-        let mut stream = UnixStream::connect(self.socket()).expect("the agent answers");
-        let request = serde_json::to_string(&Request::Show(show)).expect("JSON");
-        writeln!(stream, "{request}").expect("written");
-        let mut line = String::new();
-        BufReader::new(stream).read_line(&mut line).expect("a line");
-        match serde_json::from_str(&line).expect("a reply") {
+        match self.order(&Request::Show(show)) {
             Reply::Ok(Answer::Show(view)) => serde_json::from_value(view).expect("the view asked for"),
             other => panic!("{other:?}"),
         }
+    }
+    fn order(&self, request: &Request) -> Reply {
+        let mut stream = UnixStream::connect(self.socket()).expect("the agent answers");
+        let request = serde_json::to_string(request).expect("JSON");
+        writeln!(stream, "{request}").expect("written");
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).expect("a line");
+        serde_json::from_str(&line).expect("a reply")
     }
 }
 
@@ -150,6 +165,28 @@ fn both_loops_answer_one_question_together() {
             assert!(Instant::now() < deadline, "{why:#?}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    });
+}
+
+#[test]
+fn a_drained_node_is_still_drained_when_its_agent_comes_again() {
+    alone(|| {
+        let mut agent = Agent::start();
+        agent.until_ready();
+        assert_eq!(agent.order(&Request::Drain { message: Some("new rack".into()) }), Reply::Ok(Answer::Done));
+        agent.until_drained();
+        drop(agent.process.kill());
+        drop(agent.process.wait());
+        agent.process = command(agent.directory.path()).spawn().expect("margay-agent");
+        agent.until_ready();
+        let drain = agent.until_drained();
+        assert!(drain.reason.starts_with("margayctl node drain: \"new rack\"; sessions end 10s"), "{}", drain.reason);
+        let status: NodeStatusView = agent.show(Show::NodeStatus);
+        let reason = "drained: this node is out of service until it is undrained";
+        assert!(status.peers.iter().all(|peer| peer.reason == reason), "{:?}", status.peers);
+        assert_eq!(agent.order(&Request::Undrain), Reply::Ok(Answer::Done));
+        let status: NodeStatusView = agent.show(Show::NodeStatus);
+        assert_eq!(status.drain, None);
     });
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::Prefix;
 use model::api::show::{BgpTable, ObjectKind};
+use model::object::GoDuration;
 
 use crate::output::Format;
 
@@ -83,6 +84,21 @@ pub enum NodeCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Take the node out of service without losing packets: peers are told to turn to others, then the sessions end and
+    /// stay down. Waits until they have.
+    Drain {
+        /// For the peers' operators.
+        #[arg(long)]
+        message: Option<String>,
+        /// Do not wait for the sessions to end.
+        #[arg(long)]
+        no_wait: bool,
+        /// Wait no longer than this; exit status 1 if the sessions are still up.
+        #[arg(long, value_name = "DURATION", default_value = "2h")]
+        timeout: GoDuration,
+    },
+    /// Take the node back into service.
+    Undrain,
 }
 
 #[derive(Debug, Subcommand)]

@@ -35,6 +35,14 @@ impl Client {
         }
     }
 
+    /// Wants something done.
+    pub fn order(&mut self, request: &Request) -> anyhow::Result<()> {
+        match self.ask(request)? {
+            Reply::Ok(_) => Ok(()),
+            Reply::Error(refusal) => Err(anyhow!(refusal.message)),
+        }
+    }
+
     /// All pages of a table of the speaker's.
     pub fn routes(&mut self, mut question: BgpRoutes) -> anyhow::Result<Vec<RouteView>> {
         let mut routes = Vec::new();

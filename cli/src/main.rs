@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod client;
 mod diags;
+mod drain;
 mod filter;
 mod output;
 mod view;
@@ -52,6 +53,11 @@ fn run(arguments: Arguments) -> anyhow::Result<Verdict> {
             let status: NodeStatusView = client.show(Show::NodeStatus)?;
             show(&status, output.format, |_| view::node::status(&status))?;
         }
+        Command::Node(NodeCommand::Drain { message, no_wait, timeout }) => {
+            let patience = (!no_wait).then_some(timeout.0);
+            return drain::drain(&mut client, message, patience);
+        }
+        Command::Node(NodeCommand::Undrain) => drain::undrain(&mut client)?,
         Command::Bgp(command) => bgp(&mut client, command)?,
         Command::Filter(FilterCommand::Test(arguments)) => return filter::test(&mut client, &arguments),
         Command::Route(command) => route(&mut client, command)?,

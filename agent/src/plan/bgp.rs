@@ -64,6 +64,7 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
     if let Some(time) = settings.default.and_then(|c| c.node_mesh_max_restart_time) {
         config.graceful_restart.restart_time = time.0;
     }
+    config.drain = super::drain::drain(world, node).map(|(drain, _)| drain);
     config.own = node.pod_cidrs.clone();
     config.pools = objects.pools().map(|p| p.cidr).collect();
     config.originate = originate(objects, node, &settings);

@@ -2,8 +2,9 @@
 
 pub mod bgp;
 pub mod desired;
+pub mod drain;
 pub mod encap;
 pub mod mtu;
-pub mod nat;
+mod nat;
 pub mod pods;
 pub mod routes;

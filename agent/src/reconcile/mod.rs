@@ -1,5 +1,6 @@
 //! Loop 1: facts in, plans out, hands told. Owns the world; never touches a BGP socket.
 
+mod drain;
 mod history;
 mod journal;
 mod laying;
@@ -214,6 +215,8 @@ impl Reconciler {
                 None => Reply::Ok(model::api::Answer::Done),
                 Some(message) => refuse(RefusalCode::TryAgain, message),
             },
+            Request::Drain { message } => self.drain(message.unwrap_or_default(), now),
+            Request::Undrain => self.undrain(now),
             Request::Show(show) => self.show(show, now),
         }
     }

@@ -106,6 +106,7 @@ impl Reconciler {
                 let records = ledger.leases().records();
                 self.ledger = Some(ledger);
                 self.learn_records(records, now);
+                self.recall_drain(now);
                 self.learn(Fact::InSync(Source::Leases), now);
                 self.leases_due = Some(now);
             }

@@ -52,6 +52,7 @@ impl Reconciler {
             addresses,
             ready: self.not_ready().is_none(),
             problems: self.problems(),
+            drain: self.drain_view(),
             peers: Vec::new(),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bgp::speaker::Why;
 use model::Prefix;
-use model::api::show::{BgpRoutes, NodeStatusView, PeerView, RouteWhyView, Show};
+use model::api::show::{BgpRoutes, DrainState, NodeStatusView, PeerView, RouteWhyView, Show};
 use model::api::{Answer, Refusal, RefusalCode, Reply, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -90,6 +90,11 @@ impl Front {
     async fn node_status(&self) -> Answered<Answer> {
         let mut status: NodeStatusView = self.view(Show::NodeStatus).await?;
         status.peers = self.peers().await?;
+        if let Some(drain) = &mut status.drain
+            && self.speaker.is_drained().await.map_err(ended)?
+        {
+            drain.state = DrainState::Drained;
+        }
         status.problems.extend(self.speaker.problems().await.map_err(ended)?);
         answer(&status)
     }
@@ -132,6 +137,8 @@ fn name(request: &Request) -> &'static str {
         Request::Check(_) => "check",
         Request::Gc(_) => "gc",
         Request::Status => "status",
+        Request::Drain { .. } => "drain",
+        Request::Undrain => "undrain",
         Request::Show(_) => "show",
     }
 }

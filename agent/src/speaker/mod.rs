@@ -65,6 +65,7 @@ enum Command {
     FilterTest { question: FilterTest, answer: oneshot::Sender<Vec<FilterTestView>> },
     Why { prefix: Prefix, answer: oneshot::Sender<Option<(Prefix, Why)>> },
     Problems { answer: oneshot::Sender<Vec<String>> },
+    Drained { answer: oneshot::Sender<bool> },
     Refresh { peer: PeerKey },
     Shutdown { message: String, done: oneshot::Sender<()> },
 }
@@ -119,6 +120,11 @@ impl Handle {
     /// Why it does not listen where it should, one sentence each.
     pub async fn problems(&self) -> Result<Vec<String>, Ended> {
         self.ask(|answer| Command::Problems { answer }).await
+    }
+
+    /// Whether the node is out of service, its peers' time to turn to others being over.
+    pub async fn is_drained(&self) -> Result<bool, Ended> {
+        self.ask(|answer| Command::Drained { answer }).await
     }
 
     /// Asks a peer for its routes again (RFC 2918).

@@ -382,6 +382,7 @@ impl Loop {
                 drop(answer.send(why));
             }
             Command::Problems { answer } => drop(answer.send(self.listeners.problems())),
+            Command::Drained { answer } => drop(answer.send(self.speaker.as_ref().is_some_and(Speaker::is_drained))),
             Command::Refresh { peer } => {
                 if let Some(speaker) = &mut self.speaker {
                     speaker.handle(now, Input::Refresh { peer });

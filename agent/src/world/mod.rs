@@ -27,6 +27,8 @@ pub struct World {
     pub learned: Learned,
     /// Who holds which address.
     pub leases: ipam::Leases,
+    /// Set while an operator has the node out of service: the message for its peers.
+    pub drained: Option<String>,
     synced: BTreeSet<Source>,
 }
 
@@ -105,6 +107,7 @@ impl World {
             kernel: Kernel::default(),
             learned: Learned::default(),
             leases: ipam::Leases::default(),
+            drained: None,
             synced: BTreeSet::new(),
             node,
         }
@@ -123,6 +126,10 @@ impl World {
             Fact::Learned(change) => self.learned.learn(change),
             Fact::Session(change) => self.learned.learn_session(change),
             Fact::Lease(record) => self.learn_lease(record),
+            Fact::Drained(message) => {
+                self.drained = message;
+                Dirty { bgp: true, ..Dirty::nothing() }
+            }
             Fact::InSync(source) => {
                 self.synced.insert(source);
                 Dirty::everything()

@@ -38,6 +38,11 @@ impl Draining {
 }
 
 impl Speaker {
+    /// Whether this node is out of service: its sessions have ended and stay down.
+    pub fn is_drained(&self) -> bool {
+        self.drain == Draining::Gone
+    }
+
     /// Does as the configuration says by now. What is told then, and how, is the update groups' business.
     pub(super) fn follow_drain(&mut self, now: Time) {
         let before = self.drain;

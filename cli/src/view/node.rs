@@ -1,7 +1,7 @@
 //! `node status`, in calicoctl's shape.
 
 use model::Family;
-use model::api::show::{NodeStatusView, PeerView, SessionState};
+use model::api::show::{DrainState, NodeStatusView, PeerView, SessionState};
 
 use super::{peer, when};
 use crate::output::{framed, joined};
@@ -14,6 +14,13 @@ pub fn status(status: &NodeStatusView) -> String {
     }
     text += &format!(" since {}.\n", when(&status.since));
     text += if status.ready { "It is ready for pods.\n" } else { "It is not ready for pods.\n" };
+    if let Some(drain) = &status.drain {
+        let state = match drain.state {
+            DrainState::Draining => "It is being drained",
+            DrainState::Drained => "It is drained: its sessions are down on purpose",
+        };
+        text += &format!("{state} ({}).\n", drain.reason);
+    }
     if !status.problems.is_empty() {
         text += "\nProblems\n";
     }

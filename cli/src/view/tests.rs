@@ -121,6 +121,7 @@ fn node_status_looks_like_calicoctls() {
         addresses: vec![ip("10.0.0.1")],
         ready: true,
         problems: vec!["bgp.yaml: BGPPeer/tor: spec.peerIP: \"x\" is not an address".into()],
+        drain: Some(DrainView { state: DrainState::Draining, reason: "margayctl node drain".into() }),
         peers: peers(),
     };
     check(
@@ -128,6 +129,7 @@ fn node_status_looks_like_calicoctls() {
         r#"
         margay-agent 0.1.0 is running on node n1 (AS 64512, router id 10.0.0.1, addresses 10.0.0.1) since 2020-02-02.
         It is ready for pods.
+        It is being drained (margayctl node drain).
 
         Problems
           * bgp.yaml: BGPPeer/tor: spec.peerIP: "x" is not an address

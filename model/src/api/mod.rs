@@ -36,6 +36,15 @@ pub enum Request {
     Gc(Gc),
     /// CNI STATUS: can an ADD be served now?
     Status,
+    /// Take the node out of service, until [`Request::Undrain`] (RFC 8326): sessions end when the peers have had time to
+    /// turn to others.
+    Drain {
+        /// For the peers' operators (RFC 9003).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
+    },
+    /// Back into service.
+    Undrain,
     /// A question of margayctl's.
     Show(Show),
 }
@@ -56,7 +65,7 @@ pub enum Reply {
 pub enum Answer {
     /// To [`Request::Attach`] and [`Request::Check`].
     Attach(AttachPlan),
-    /// To requests that only want to be done: attached, detach, gc, status.
+    /// To requests that only want to be done: attached, detach, gc, status, drain, undrain.
     Done,
     /// To [`Request::Show`]: the view that the question names. Not typed here, because the shim reads replies
     /// too and would carry a parser for every view.

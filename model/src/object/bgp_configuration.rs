@@ -25,6 +25,10 @@ pub struct BgpConfiguration {
     pub node_mesh_password: Option<SecretKeyRef>,
     /// `nodeMeshMaxRestartTime`; 120 s where no object says otherwise.
     pub node_mesh_max_restart_time: Option<GoDuration>,
+    /// `gracefulShutdownTime`: how long the peers of a node that is drained have to turn to others; 10 s where no object
+    /// says otherwise. Margay's own.
+    #[serde(default)]
+    pub graceful_shutdown_time: Option<GoDuration>,
     /// `bindMode`.
     pub bind_mode: BindMode,
     /// `communities`: names for values.
@@ -115,6 +119,7 @@ pub(super) struct BgpConfigurationSpec {
     listen_port: Option<u16>,
     node_mesh_password: Option<PasswordSource>,
     node_mesh_max_restart_time: Option<GoDuration>,
+    graceful_shutdown_time: Option<GoDuration>,
     #[serde(default)]
     bind_mode: BindMode,
     #[serde(default)]
@@ -170,6 +175,9 @@ impl Envelope<BgpConfigurationSpec> {
         {
             return Err(Invalid::field("spec.nodeMeshMaxRestartTime", "must be at most 4095s (RFC 4724 §3)"));
         }
+        if spec.graceful_shutdown_time.is_some_and(|time| time.0.as_secs() > 3600) {
+            return Err(Invalid::field("spec.gracefulShutdownTime", "must be at most 1h"));
+        }
         let not_yet = [
             ("serviceClusterIPs", spec.service_cluster_ips.is_some(), "service addresses are not advertised yet"),
             ("serviceExternalIPs", spec.service_external_ips.is_some(), "service addresses are not advertised yet"),
@@ -221,6 +229,7 @@ impl Envelope<BgpConfigurationSpec> {
             listen_port: spec.listen_port,
             node_mesh_password: spec.node_mesh_password.map(|p| p.secret_key_ref),
             node_mesh_max_restart_time: spec.node_mesh_max_restart_time,
+            graceful_shutdown_time: spec.graceful_shutdown_time,
             bind_mode: spec.bind_mode,
             communities: spec.communities,
             prefix_advertisements,

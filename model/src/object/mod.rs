@@ -27,7 +27,7 @@ pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, ReversePeering, SourceAddr
 pub use duration::GoDuration;
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
 pub use meta::Meta;
-pub use node::{Node, NodeAddress};
+pub use node::{GRACEFUL_SHUTDOWN, Node, NodeAddress, Service};
 pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse};
 pub use pod::{IP_ADDRS, IPV4_POOLS, IPV6_POOLS, Namespace, Pod};
 pub use secret::{Password, Secret, SecretKeyRef};

@@ -25,6 +25,19 @@ pub struct Node {
     pub asn: Option<Asn>,
     /// Annotation `projectcalico.org/RouteReflectorClusterID`.
     pub cluster_id: Option<ClusterId>,
+    /// Annotation `projectcalico.org/GracefulShutdown`: the node is taken out of service (RFC 8326). Margay's own.
+    #[serde(default)]
+    pub service: Service,
+}
+
+/// Whether a node is in service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Service {
+    /// It is.
+    #[default]
+    In,
+    /// Its peers are told to turn to others, and then its sessions end.
+    Out,
 }
 
 /// A node's address with the subnet it lies on; without a length in the annotation the subnet is the address alone.
@@ -44,6 +57,8 @@ pub const IPV6_ADDRESS: &str = "projectcalico.org/IPv6Address";
 pub const AS_NUMBER: &str = "projectcalico.org/ASNumber";
 /// Annotation that makes the node a route reflector.
 pub const CLUSTER_ID: &str = "projectcalico.org/RouteReflectorClusterID";
+/// Annotation that takes the node out of service: `true` or `false`.
+pub const GRACEFUL_SHUTDOWN: &str = "projectcalico.org/GracefulShutdown";
 
 impl Node {
     /// The node's address of a family.
@@ -118,7 +133,12 @@ impl TryFrom<NodeWire> for Node {
         let cluster_id = annotation(notes, CLUSTER_ID, |t| {
             t.parse::<ClusterId>().map_err(|_| format!("{t:?} is not a cluster id (a dotted quad such as 244.0.0.1)"))
         })?;
-        Ok(Node { name, pod_cidrs, ipv4, ipv6, asn, cluster_id, meta })
+        let service = annotation(notes, GRACEFUL_SHUTDOWN, |t| match t {
+            "true" => Ok(Service::Out),
+            "false" => Ok(Service::In),
+            _ => Err(format!("{t:?} is neither true nor false")),
+        })?;
+        Ok(Node { name, pod_cidrs, ipv4, ipv6, asn, cluster_id, service: service.unwrap_or_default(), meta })
     }
 }
 

@@ -22,7 +22,7 @@ pub use self::history::{ChangeKind, ChangeView};
 pub use self::ipam::{
     AddressView, BlockView, IpamCheckView, IpamView, LeaseView, PodState, PodView, PoolView, Problem,
 };
-pub use self::node::{DiagPart, NodeStatusView};
+pub use self::node::{DiagPart, DrainState, DrainView, NodeStatusView};
 pub use self::object::{ObjectErrorView, ObjectKind, ObjectView};
 pub use self::route::{InstalledPage, InstalledRouteView, RouteKind, RouteSource, RouteWhyView};
 use crate::Prefix;

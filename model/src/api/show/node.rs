@@ -28,8 +28,31 @@ pub struct NodeStatusView {
     pub ready: bool,
     /// What is wrong, one sentence each; empty when all is well.
     pub problems: Vec<String>,
+    /// Set while the node is taken out of service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<DrainView>,
     /// In order of address.
     pub peers: Vec<PeerView>,
+}
+
+/// A node on its way out of service (RFC 8326).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainView {
+    /// How far it is.
+    pub state: DrainState,
+    /// Who wants it, and how long peers have.
+    pub reason: String,
+}
+
+/// How far a node is on its way out of service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DrainState {
+    /// Its peers are told to turn to others; packets still come.
+    Draining,
+    /// Its sessions are down on purpose.
+    Drained,
 }
 
 /// One file of a support bundle.

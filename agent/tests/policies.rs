@@ -1,0 +1,82 @@
+//! What objects say of routing policy, and the speaker's configuration that follows.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use agent::fact::{Fact, ObjectFact};
+use agent::plan::bgp::{BgpPlan, bgp};
+use agent::world::World;
+use bgp::SpeakerConfig;
+use bgp::config::{Drain, Start};
+use model::object::{Document, parse};
+
+/// The plan for node `n1`.
+fn plan(objects: &str, more: Vec<Fact>) -> BgpPlan {
+    let mut world = World::new("n1".parse().unwrap());
+    for document in parse("test.yaml", objects).documents {
+        match document {
+            Document::Object(found) => world.learn(Fact::Object(Box::new(ObjectFact {
+                object: found.object,
+                origin: "test.yaml".into(),
+                written: found.written,
+            }))),
+            Document::Bad(_, error) => panic!("{error}"),
+        };
+    }
+    more.into_iter().for_each(|fact| drop(world.learn(fact)));
+    bgp(&world, Start::Fresh)
+}
+
+fn config(objects: &str) -> SpeakerConfig {
+    plan(objects, vec![]).config.unwrap()
+}
+
+/// The error of objects of which one is wrong.
+fn wrong(objects: &str) -> String {
+    let bad = parse("test.yaml", objects).documents.into_iter().find_map(|document| match document {
+        Document::Bad(_, error) => Some(error.to_string()),
+        Document::Object(_) => None,
+    });
+    bad.unwrap()
+}
+
+fn node(annotations: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Node\nmetadata: {{name: n1, annotations: {{projectcalico.org/IPv4Address: 10.0.0.1/24\
+         {annotations}}}}}\nspec: {{podCIDRs: [10.244.1.0/24]}}\n"
+    )
+}
+
+fn object(kind: &str, name: &str, spec: &str) -> String {
+    format!("---\napiVersion: projectcalico.org/v3\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {spec}\n")
+}
+
+#[test]
+fn a_node_is_drained_by_its_annotation_or_by_an_operator() {
+    assert_eq!(config(&node("")).drain, None);
+    assert_eq!(config(&node(", projectcalico.org/GracefulShutdown: 'false'")).drain, None);
+    let annotated = node(", projectcalico.org/GracefulShutdown: 'true'");
+    let wait = Duration::from_secs(10);
+    assert_eq!(config(&annotated).drain, Some(Drain { wait, message: "node n1 is taken out of service".into() }));
+    let drained = plan(&node(""), vec![Fact::Drained(Some("new rack".into()))]).config.unwrap();
+    assert_eq!(drained.drain, Some(Drain { wait, message: "new rack".into() }));
+    let undrained = plan(&node(""), vec![Fact::Drained(Some(String::new())), Fact::Drained(None)]).config.unwrap();
+    assert_eq!(undrained.drain, None);
+    let error = wrong(&node(", projectcalico.org/GracefulShutdown: 'yes'"));
+    let meant = "metadata.annotations[projectcalico.org/GracefulShutdown]: \"yes\" is neither true nor false";
+    assert_eq!(error, format!("test.yaml: Node/n1: {meant}"));
+}
+
+#[test]
+fn the_time_for_peers_to_turn_away_is_the_nodes_before_the_clusters() {
+    let drained = node(", projectcalico.org/GracefulShutdown: 'true'");
+    let wait = |objects: &str| config(objects).drain.unwrap().wait.as_secs();
+    let default = object("BGPConfiguration", "default", "{gracefulShutdownTime: 30s}");
+    let own = object("BGPConfiguration", "node.n1", "{gracefulShutdownTime: 2m}");
+    let other = object("BGPConfiguration", "node.n2", "{gracefulShutdownTime: 3m}");
+    assert_eq!(wait(&(drained.clone() + &default + &other)), 30);
+    assert_eq!(wait(&(drained + &default + &own)), 120);
+    let error = wrong(&object("BGPConfiguration", "default", "{gracefulShutdownTime: 2h}"));
+    assert_eq!(error, "test.yaml: BGPConfiguration/default: spec.gracefulShutdownTime: must be at most 1h");
+}
