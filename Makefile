@@ -6,6 +6,8 @@
 #   make test       format, lints, every test: pure, kernel, end to end
 #   make check      format, lints and house rules only
 #   make bench      speed and size, each beside what it is compared with
+#   make bench-bgp  BGP under load beside BIRD, FRR, GoBGP and OpenBGPD; writes docs/bench.md
+#                   ROUNDS=3  LOADS=feeder-100k,mesh-200 (all if not given)
 
 SHAPE ?= tor
 TOR ?= bird
@@ -19,7 +21,7 @@ LAB_ARGS := --shape $(SHAPE) --router $(TOR) $(if $(NODES),--nodes $(NODES))
 # A test that fails says why; where in the code it stood is noise.
 export RUST_LIB_BACKTRACE = 0
 
-.PHONY: lab lab-down test check bench tools
+.PHONY: lab lab-down test check bench bench-bgp tools
 .DEFAULT_GOAL := test
 
 lab: tools
@@ -57,6 +59,12 @@ bench: tools
 	@cargo build --release $(SHIPPED) --package e2e
 	@$(SUDO) $(TARGET)/release/margay-lab install lab
 	@$(SUDO) $(TARGET)/release/margay-bench
+
+bench-bgp: tools
+	@cargo build --release $(SHIPPED) --package e2e
+	@cargo build --release --package margay-agent --example speaker
+	@$(SUDO) $(TARGET)/release/margay-lab install tests
+	@$(SUDO) $(TARGET)/release/margay-bench-bgp --rounds $(or $(ROUNDS),3) --records $(TARGET)/bench-bgp.jsonl --docs docs $(if $(LOADS),--only $(LOADS))
 
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with https://rustup.rs, then run this again"; exit 1; }

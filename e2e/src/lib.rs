@@ -5,6 +5,7 @@
 //! not see each other, so tests run side by side, with the same addresses.
 
 pub mod bench;
+pub mod bgp_bench;
 pub mod cni;
 pub mod ctl;
 pub mod guest;

@@ -18,7 +18,13 @@ const NEEDED: &[(&str, &str)] = &[
 ];
 
 /// Only tests need these.
-const FOR_TESTS: &[(&str, &str)] = &[("/usr/bin/linux.uml", "user-mode-linux"), ("/usr/sbin/modprobe", "kmod")];
+const FOR_TESTS: &[(&str, &str)] = &[
+    ("/usr/bin/linux.uml", "user-mode-linux"),
+    ("/usr/sbin/modprobe", "kmod"),
+    ("/usr/bin/gobgpd", "gobgpd"),
+    ("/usr/sbin/bgpd", "openbgpd"),
+    ("/usr/bin/tshark", "tshark"),
+];
 
 /// Debian asks this program whether an installation may start a service: 101 is no (invoke-rc.d).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
