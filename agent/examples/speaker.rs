@@ -100,7 +100,7 @@ fn peer(peer: Peer) -> (PeerKey, PeerConfig) {
     config.ttl_security = peer.ttl_security;
     (config.import, config.export, config.next_hop) = (peer.import, peer.export, peer.next_hop);
     config.families = peer.families.unwrap_or_else(|| vec![Family::of(peer.address)]);
-    (PeerKey { address: peer.address, port: peer.port }, config)
+    (PeerKey::new(peer.address).on_port(peer.port), config)
 }
 
 fn wanted(config: Config) -> Wanted {

@@ -123,7 +123,7 @@ fields! {
 }
 
 fields! {
-    /// The fields of the speaker. Of `peers` each has its own fields; `originate` tells or withdraws what it names.
+    /// The fields of the speaker. Of `peers` each has its own fields, and so has each peer from one of the `ranges`; `originate` tells or withdraws what it names.
     SPEAKER_FIELDS, changed_of_speaker: SpeakerConfig {
         router_id: Class::Reset, "the router id of this node";
         local_as: Class::Reset, "the AS of this node";
@@ -132,6 +132,7 @@ fields! {
         local_ipv6: Class::SoftOut, "this node's IPv6 address";
         graceful_restart: Class::Hot, "graceful restart, for the next session";
         peers: Class::Hot, "the peers";
+        ranges: Class::Hot, "the listen ranges";
         originate: Class::SoftOut, "what this node originates";
         own: Class::SoftIn, "this node's pod CIDRs";
         pools: Class::SoftBoth, "the pools of the cluster";
@@ -199,24 +200,35 @@ pub fn changes(old: &SpeakerConfig, new: &SpeakerConfig) -> Changes {
         class: speaker_class(field, old, new),
         reason: field.words,
     }));
-    let (old_local, new_local) = (local(old, Start::Fresh), local(new, Start::Fresh));
     for (key, peer) in &new.peers {
-        let Some(before) = old.peers.get(key) else { continue };
-        let offers = offered(&new_local, *key, peer) == offered(&old_local, *key, before);
-        let mut fields = changed_of_peer(before, peer);
-        if !offers && before.families == peer.families {
-            fields.extend(PEER_FIELDS.iter().filter(|field| field.name == "families"));
+        if let Some(before) = old.peers.get(key) {
+            found.fields.extend(peer_changes((old, before), (new, peer), *key));
         }
-        found.fields.extend(fields.into_iter().map(|field| {
-            let class = match field.name {
-                "families" if offers => Class::Hot, // what more it asks for cannot be carried there
-                "filters" => filters_class(before, peer),
-                _ => field.class,
-            };
-            Change { peer: Some(*key), field: field.name, class, reason: field.words }
-        }));
     }
     found
+}
+
+/// What differs between two configurations of one peer, each as a part of a speaker's.
+pub(crate) fn peer_changes(
+    (old, before): (&SpeakerConfig, &PeerConfig),
+    (new, peer): (&SpeakerConfig, &PeerConfig),
+    key: PeerKey,
+) -> Vec<Change> {
+    let (old_local, new_local) = (local(old, Start::Fresh), local(new, Start::Fresh));
+    let offers = offered(&new_local, key, peer) == offered(&old_local, key, before);
+    let mut fields = changed_of_peer(before, peer);
+    if !offers && before.families == peer.families {
+        fields.extend(PEER_FIELDS.iter().filter(|field| field.name == "families"));
+    }
+    let change = |field: Field| {
+        let class = match field.name {
+            "families" if offers => Class::Hot, // what more it asks for cannot be carried there
+            "filters" => filters_class(before, peer),
+            _ => field.class,
+        };
+        Change { peer: Some(key), field: field.name, class, reason: field.words }
+    };
+    fields.into_iter().map(change).collect()
 }
 
 fn speaker_class(field: Field, old: &SpeakerConfig, new: &SpeakerConfig) -> Class {
@@ -236,7 +248,8 @@ pub(crate) fn guarded(config: &SpeakerConfig) -> BTreeSet<Prefix> {
 }
 
 fn asks_for_interfaces(config: &SpeakerConfig) -> bool {
-    config.peers.values().any(|peer| peer.filters.ask_for_interfaces())
+    let ranged = config.ranges.values().map(|range| &**range.peer());
+    config.peers.values().chain(ranged).any(|peer| peer.filters.ask_for_interfaces())
 }
 
 fn filters_class(old: &PeerConfig, new: &PeerConfig) -> Class {

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use model::api::show::PeerKind;
 use model::filter::Filters;
 use model::{Asn, ClusterId, Family, Prefix, RouterId};
 use serde::{Deserialize, Serialize};
+
+pub use crate::neighbours::{ListenRange, PeerKey, RemoteAs};
 
 /// The port of BGP (RFC 4271 §8.2.1).
 pub const BGP_PORT: u16 = 179;
@@ -34,6 +36,8 @@ pub struct SpeakerConfig {
     pub graceful_restart: GracefulRestart,
     /// Whom to peer with.
     pub peers: BTreeMap<PeerKey, PeerConfig>,
+    /// From where peers may come that are not among [`SpeakerConfig::peers`]; of several the longest prefix counts.
+    pub ranges: BTreeMap<Prefix, ListenRange>,
     /// What this node announces: its own pod CIDRs, and later services.
     pub originate: BTreeMap<Prefix, Origination>,
     /// This node's pod CIDRs, announced or not, for [`ImportPolicy::Safe`].
@@ -62,6 +66,7 @@ impl SpeakerConfig {
             local_ipv6: None,
             graceful_restart: GracefulRestart::default(),
             peers: BTreeMap::new(),
+            ranges: BTreeMap::new(),
             originate: BTreeMap::new(),
             own: Vec::new(),
             pools: Vec::new(),
@@ -82,33 +87,6 @@ pub struct Interface {
     pub name: String,
 }
 
-/// Whom a session is with. Two peers may share an address and differ in the port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct PeerKey {
-    /// The peer's address.
-    pub address: IpAddr,
-    /// The port to dial. A connection from the peer may come from any port.
-    pub port: u16,
-}
-
-impl PeerKey {
-    /// The peer at this address on port 179.
-    pub const fn new(address: IpAddr) -> PeerKey {
-        PeerKey { address, port: BGP_PORT }
-    }
-    /// Where to dial.
-    pub const fn socket_address(self) -> SocketAddr {
-        SocketAddr::new(self.address, self.port)
-    }
-}
-
-/// The address alone where the port is 179, else as a socket address.
-impl fmt::Display for PeerKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.port == BGP_PORT { self.address.fmt(f) } else { self.socket_address().fmt(f) }
-    }
-}
-
 /// One peer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeerConfig {
@@ -117,7 +95,7 @@ pub struct PeerConfig {
     /// Where this peer comes from.
     pub kind: PeerKind,
     /// The AS it must say it is in. The session is internal if this equals the local AS. A change resets.
-    pub remote_as: Asn,
+    pub remote_as: RemoteAs,
     /// The source address to dial from; the kernel's choice if absent. A change resets.
     pub local_address: Option<IpAddr>,
     /// Hold time to offer (RFC 4271 §4.2): zero, or at least 3 s. Effective with the next session.
@@ -152,11 +130,11 @@ pub struct PeerConfig {
 
 impl PeerConfig {
     /// A peer in this AS, all else at its default.
-    pub fn new(name: impl Into<String>, remote_as: Asn) -> PeerConfig {
+    pub fn new(name: impl Into<String>, remote_as: impl Into<RemoteAs>) -> PeerConfig {
         PeerConfig {
             name: name.into(),
             kind: PeerKind::Global,
-            remote_as,
+            remote_as: remote_as.into(),
             local_address: None,
             hold_time: Duration::from_secs(90),
             keepalive_time: None,
@@ -378,13 +356,5 @@ mod tests {
         let mut peer = PeerConfig::new("tor", Asn::CALICO_DEFAULT);
         peer.password = Some(Secret::new("hunter2"));
         assert!(!format!("{peer:?}").contains("hunter2"));
-    }
-
-    #[test]
-    fn a_peer_on_port_179_is_written_as_its_address() {
-        let mut key = PeerKey::new(IpAddr::from([10, 0, 0, 1]));
-        assert_eq!(key.to_string(), "10.0.0.1");
-        key.port = 1790;
-        assert_eq!(key.to_string(), "10.0.0.1:1790");
     }
 }

@@ -30,6 +30,7 @@ pub mod bfd;
 pub mod change;
 pub mod config;
 mod filter;
+mod neighbours;
 pub mod rib;
 mod session;
 pub mod sim;

@@ -169,5 +169,5 @@ fn an_as_of_four_octets_is_a_peer_like_any_other() {
     }
     net.run(seconds(5));
     let view = &net.node(0).speaker.as_ref().unwrap().peers()[0].view;
-    assert_eq!((view.state, view.peer_as, view.accepted), (Established, asn(b), 1));
+    assert_eq!((view.state, view.peer_as, view.accepted), (Established, Some(asn(b)), 1));
 }

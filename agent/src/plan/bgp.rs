@@ -182,7 +182,7 @@ impl Peers<'_> {
     fn add_object(&mut self, peer: &BgpPeer, kind: PeerKind) {
         if peer.is_for(self.node) {
             if let (Some(address), Some(asn)) = (peer.peer_ip, peer.as_number) {
-                let key = PeerKey { address: address.address, port: address.port.unwrap_or(BGP_PORT) };
+                let key = PeerKey::new(address.address).on_port(address.port.unwrap_or(BGP_PORT));
                 self.add(key, self.by_object(peer, kind, key, asn), Some(peer));
             }
             if let Some(selector) = &peer.peer_selector {
@@ -200,9 +200,10 @@ impl Peers<'_> {
         for other in self.objects.nodes().filter(|other| other.name != self.node.name && chosen(other)) {
             for family in Family::ALL {
                 let Some(key) = self.node_key(other, family) else { continue };
-                let mut config = self.by_object(peer, kind, key, self.settings.as_number(other));
+                let asn = self.settings.as_number(other);
+                let mut config = self.by_object(peer, kind, key, asn);
                 config.families = vec![family];
-                config.reflection = self.reflection(config.remote_as, Some(other));
+                config.reflection = self.reflection(asn, Some(other));
                 self.add(key, config, Some(peer));
             }
         }
@@ -241,7 +242,7 @@ impl Peers<'_> {
     fn node_key(&self, other: &Node, family: Family) -> Option<PeerKey> {
         self.node.address(family)?;
         let address = other.address(family)?.address;
-        Some(PeerKey { address, port: self.settings.listen_port(self.objects, other.name.as_str()) })
+        Some(PeerKey::new(address).on_port(self.settings.listen_port(self.objects, other.name.as_str())))
     }
 
     fn by_object(&self, peer: &BgpPeer, kind: PeerKind, key: PeerKey, asn: Asn) -> PeerConfig {

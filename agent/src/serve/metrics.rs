@@ -219,7 +219,8 @@ mod tests {
         PeerView {
             peer_address: [192, 0, 2, 1].into(),
             peer_port: 179,
-            peer_as: asn,
+            range: None,
+            peer_as: Some(asn),
             local_as: asn,
             local_address: None,
             name: "tor".into(),

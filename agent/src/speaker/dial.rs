@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bgp::speaker::{ConnectError, Dial};
-use model::Family;
+use model::{Family, Prefix};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -32,7 +32,7 @@ fn prepare(dial: &Dial) -> io::Result<TcpSocket> {
     sockopt::set_common(&socket, family)?;
     sockopt::set_distance(&socket, family, dial.ttl_security)?;
     if dial.password.is_some() {
-        sockopt::set_password(&socket, dial.peer.address, dial.password.as_ref())?;
+        sockopt::set_password(&socket, Prefix::host(dial.peer.address), dial.password.as_ref())?;
     }
     if let Some(local) = dial.local {
         socket.bind(&SocketAddr::new(local, 0).into())?;

@@ -5,8 +5,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use bgp::config::{BGP_PORT, PeerConfig, PeerKey, Secret, SpeakerConfig};
-use model::Family;
+use bgp::config::{BGP_PORT, Secret, SpeakerConfig};
+use model::{Family, Prefix};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -61,7 +61,7 @@ impl Drop for Listener {
 pub(super) struct Listeners {
     inbox: mpsc::Sender<Event>,
     listeners: BTreeMap<SocketAddr, Listener>,
-    keys: BTreeMap<IpAddr, Secret>,
+    keys: BTreeMap<Prefix, Secret>,
     /// Where listening failed, and why.
     problems: BTreeMap<SocketAddr, String>,
 }
@@ -130,8 +130,10 @@ impl Listeners {
     }
 
     fn set_keys(&mut self, config: &SpeakerConfig) {
-        let keys: BTreeMap<IpAddr, Secret> =
-            config.peers.iter().filter_map(|(key, peer)| Some((key.address, peer.password.clone()?))).collect();
+        let peers = config.peers.iter().map(|(key, peer)| (Prefix::host(key.address), &peer.password));
+        let ranges = config.ranges.iter().map(|(prefix, range)| (*prefix, &range.peer().password));
+        let keys: BTreeMap<Prefix, Secret> =
+            ranges.chain(peers).filter_map(|(prefix, password)| Some((prefix, password.clone()?))).collect();
         let gone = self.keys.keys().filter(|peer| !keys.contains_key(peer)).map(|peer| (*peer, None));
         let new = keys.iter().filter(|(peer, key)| self.keys.get(peer) != Some(key)).map(|(p, k)| (*p, Some(k)));
         for (peer, key) in gone.chain(new) {
@@ -145,7 +147,7 @@ impl Listeners {
 
 /// Without its key the listener takes a peer's segments unsigned. The key is set again on each accepted connection, which
 /// is refused where that fails: so it is no session without its password, whatever happens here.
-fn set_key(listener: &Socket, peer: IpAddr, key: Option<&Secret>) {
+fn set_key(listener: &Socket, peer: Prefix, key: Option<&Secret>) {
     if let Err(error) = sockopt::set_password(listener, peer, key) {
         let hint = match error.raw_os_error() {
             Some(libc::ENOMEM) => "raise the sysctl net.core.optmem_max: each password takes some of it",
@@ -156,8 +158,8 @@ fn set_key(listener: &Socket, peer: IpAddr, key: Option<&Secret>) {
     }
 }
 
-fn same_family(peer: &IpAddr, address: &SocketAddr) -> bool {
-    peer.is_ipv4() == address.is_ipv4()
+fn same_family(peer: &Prefix, address: &SocketAddr) -> bool {
+    peer.family() == Family::of(address.ip())
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<Socket> {
@@ -197,10 +199,4 @@ async fn accept(listener: TcpListener, inbox: mpsc::Sender<Event>) {
             }
         }
     }
-}
-
-/// The peer that a connection from this address belongs to, if any.
-pub(super) fn known<'a>(config: &'a SpeakerConfig, remote: &SocketAddr) -> Option<&'a PeerConfig> {
-    let key = |port| PeerKey { address: remote.ip(), port };
-    config.peers.range(key(0)..=key(u16::MAX)).next().map(|(_, peer)| peer)
 }

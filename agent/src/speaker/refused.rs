@@ -22,16 +22,16 @@ pub(super) struct Refused {
 struct Unsaid {
     said_at: Option<Instant>,
     count: u64,
-    last: Option<(IpAddr, &'static str)>,
+    last: Option<(IpAddr, String)>,
 }
 
 impl Refused {
     /// Counts one.
-    pub(super) fn count(&self, from: IpAddr, why: &'static str) {
+    pub(super) fn count(&self, from: IpAddr, why: &str) {
         self.total.fetch_add(1, Ordering::Relaxed);
         let mut unsaid = self.unsaid.lock().unwrap_or_else(PoisonError::into_inner);
         unsaid.count += 1;
-        unsaid.last = Some((from, why));
+        unsaid.last = Some((from, why.to_string()));
         say(&mut unsaid);
     }
 
@@ -47,7 +47,10 @@ impl Refused {
 
 fn say(unsaid: &mut Unsaid) {
     let quiet = unsaid.said_at.is_some_and(|at| at.elapsed() < QUIET);
-    let Some((from, why)) = unsaid.last.filter(|_| !quiet) else { return };
+    if quiet {
+        return;
+    }
+    let Some((from, why)) = unsaid.last.take() else { return };
     warn!(%from, why, connections = unsaid.count, "connection refused");
     *unsaid = Unsaid { said_at: Some(Instant::now()), count: 0, last: None };
 }

@@ -13,7 +13,7 @@ use bgp::wire::{Context, Message, Notification, PeerKind};
 use bgp::{PeerConfig, PeerKey, Speaker};
 use bytes::Bytes;
 use model::api::show::PeerView;
-use model::{Asn, Family, Time};
+use model::{Asn, Family, Prefix, Time};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
@@ -22,7 +22,7 @@ use tracing::{debug, info, warn};
 
 use super::changes::Changes;
 use super::connection::Connection;
-use super::listen::{self, Listeners};
+use super::listen::Listeners;
 use super::refused::Refused;
 use super::{Command, Wanted, dial, sockopt};
 use crate::bfd::Bfd;
@@ -232,21 +232,21 @@ impl Loop {
     fn accepted(&mut self, stream: TcpStream, remote: SocketAddr) {
         let now = self.now();
         let Some(speaker) = &mut self.speaker else { return };
-        let Some(peer) = listen::known(speaker.config(), &remote) else {
-            return self.refused.count(remote.ip(), "not a peer of this node");
+        // Gone already.
+        let Ok(local) = stream.local_addr() else { return };
+        let peer = match speaker.admits(local, remote) {
+            Ok(peer) => peer,
+            Err(why) => return self.refused.count(remote.ip(), &why.to_string()),
         };
         let of_peer = |conn: &&Conn| matches!(conn, Conn::Open { remote: r, .. } if r.ip() == remote.ip());
         if self.conns.values().filter(of_peer).count() >= PER_PEER {
             return self.refused.count(remote.ip(), "too many connections of one peer");
         }
-        let local = match admit(&stream, remote, peer) {
-            Ok(local) => local,
-            // It is gone already, or cannot be protected as its configuration wants.
-            Err(error) => {
-                debug!(%remote, %error, "connection not admitted");
-                return self.refused.count(remote.ip(), "its options could not be set");
-            }
-        };
+        if let Err(error) = admit(&stream, remote, peer) {
+            // It cannot be protected as its configuration wants.
+            debug!(%remote, %error, "connection not admitted");
+            return self.refused.count(remote.ip(), "its options could not be set");
+        }
         let conn = speaker.new_conn();
         speaker.handle(now, Input::Accepted { conn, local, remote });
         self.open(conn, stream, remote);
@@ -429,14 +429,14 @@ impl Loop {
 
 /// Sets an accepted connection up as its peer's configuration says. The key again, too: the connection may have waited
 /// to be accepted since before the listener had it.
-fn admit(stream: &TcpStream, remote: SocketAddr, peer: &PeerConfig) -> io::Result<SocketAddr> {
+fn admit(stream: &TcpStream, remote: SocketAddr, peer: &PeerConfig) -> io::Result<()> {
     let family = Family::of(remote.ip());
     sockopt::set_common(stream, family)?;
     sockopt::set_distance(stream, family, peer.ttl_security)?;
     if peer.password.is_some() {
-        sockopt::set_password(stream, remote.ip(), peer.password.as_ref())?;
+        sockopt::set_password(stream, Prefix::host(remote.ip()), peer.password.as_ref())?;
     }
-    stream.local_addr()
+    Ok(())
 }
 
 /// In UTC, whole seconds; empty for a clock set before the year -9999.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use bgp::config::Secret;
-use model::Family;
+use model::{Family, Prefix};
 use socket2::SockRef;
 
 /// What routers send with: packets of routing protocols go first (DSCP CS6, RFC 4594 §3.2).
@@ -15,6 +15,9 @@ const DSCP_CS6: u32 = 0xc0;
 const TTL: u32 = 64;
 /// TTL of sessions with GTSM, and of every SYN-ACK: a dialling peer may want it (RFC 5082 §3).
 pub const TTL_MAX: u32 = 255;
+
+/// The key is for all addresses of a prefix (linux/tcp.h).
+const TCP_MD5SIG_FLAG_PREFIX: u8 = 1;
 
 /// `struct tcp_md5sig`, linux/tcp.h.
 #[repr(C, align(8))]
@@ -29,18 +32,18 @@ struct TcpMd5Sig {
 }
 
 impl TcpMd5Sig {
-    fn new(peer: IpAddr, key: &[u8]) -> io::Result<TcpMd5Sig> {
+    fn new(peers: Prefix, key: &[u8]) -> io::Result<TcpMd5Sig> {
         let too_long = || io::Error::new(io::ErrorKind::InvalidInput, "a TCP-MD5 password has at most 80 octets");
         let mut sig = TcpMd5Sig {
             address: [0; 128],
-            flags: 0,
-            prefix_length: 0,
+            flags: TCP_MD5SIG_FLAG_PREFIX,
+            prefix_length: peers.length(),
             key_length: u16::try_from(key.len()).map_err(|_| too_long())?,
             ifindex: 0,
             key: [0; libc::TCP_MD5SIG_MAXKEYLEN],
         };
         sig.key.get_mut(..key.len()).ok_or_else(too_long)?.copy_from_slice(key);
-        let (family, at, octets) = match peer {
+        let (family, at, octets) = match peers.address() {
             IpAddr::V4(a) => (libc::AF_INET, 4, a.octets().to_vec()),
             IpAddr::V6(a) => (libc::AF_INET6, 8, a.octets().to_vec()),
         };
@@ -55,13 +58,14 @@ impl TcpMd5Sig {
     }
 }
 
-/// Signs all that goes to this peer over this socket, and drops all from it that is not signed so (RFC 2385). On a
-/// listener it is one of many keys; without a password the peer's key is removed.
+/// Signs all that goes to these peers over this socket, and drops all from them that is not signed so (RFC 2385). On a
+/// listener it is one of many keys, of which the longest prefix counts; without a password the peers' key is removed.
 ///
-/// Fails where the kernel has no TCP-MD5 (`CONFIG_TCP_MD5SIG`) or the password has more than 80 octets.
-pub fn set_password(socket: &impl AsFd, peer: IpAddr, password: Option<&Secret>) -> io::Result<()> {
-    let sig = TcpMd5Sig::new(peer, password.map_or("", Secret::expose).as_bytes())?;
-    match set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG, &sig) {
+/// # Errors
+/// Where the kernel has no TCP-MD5 (`CONFIG_TCP_MD5SIG`) or the password has more than 80 octets.
+pub fn set_password(socket: &impl AsFd, peers: Prefix, password: Option<&Secret>) -> io::Result<()> {
+    let sig = TcpMd5Sig::new(peers, password.map_or("", Secret::expose).as_bytes())?;
+    match set(socket, libc::IPPROTO_TCP, libc::TCP_MD5SIG_EXT, &sig) {
         // Nothing to remove.
         Err(e) if password.is_none() && e.raw_os_error() == Some(libc::ENOENT) => Ok(()),
         other => other,
@@ -132,13 +136,13 @@ mod tests {
     #[test]
     fn tcp_md5sig_is_laid_out_as_in_linux_tcp_h() {
         assert_eq!(size_of::<TcpMd5Sig>(), 216);
-        let sig = TcpMd5Sig::new(IpAddr::from([10, 0, 0, 1]), b"secret").expect("short enough");
+        let sig = TcpMd5Sig::new(Prefix::host([10, 0, 0, 1].into()), b"secret").expect("short enough");
         assert_eq!(sig.address[..8], [2, 0, 0, 0, 10, 0, 0, 1]);
         assert_eq!((sig.key_length, &sig.key[..7]), (6, &b"secret\0"[..]));
     }
 
     #[test]
     fn a_password_of_more_than_80_octets_is_refused() {
-        assert!(TcpMd5Sig::new(IpAddr::from([10, 0, 0, 1]), &[b'x'; 81]).is_err());
+        assert!(TcpMd5Sig::new(Prefix::host([10, 0, 0, 1].into()), &[b'x'; 81]).is_err());
     }
 }

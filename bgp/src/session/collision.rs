@@ -17,7 +17,7 @@ const SILENT: Duration = Duration::from_secs(2);
 /// the side with the higher AS (RFC 6286 §2.3).
 pub(super) fn favoured(env: &Env<'_>, agreed: &Agreed) -> Direction {
     let ours = (env.local.router_id, env.local.local_as);
-    if ours > (agreed.peer_id, env.peer.remote_as) { Direction::Outgoing } else { Direction::Incoming }
+    if ours > (agreed.peer_id, agreed.peer_as) { Direction::Outgoing } else { Direction::Incoming }
 }
 
 /// Whether `link`, on which an OPEN has come, stays and not `rival`. Of two that one side has dialled, the newer; of two

@@ -77,6 +77,11 @@ impl Fsm {
             _ => None,
         }
     }
+    /// Whether nobody is connected, and no timer has to run out before somebody may be again.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let resting = matches!(self.session, Session::Active(_) | Session::Idle(Idle::Stopped));
+        resting && self.second.is_none()
+    }
     /// The open connection of the session.
     pub(crate) fn link(&self) -> Option<&Link> {
         self.session.link()
@@ -355,7 +360,7 @@ impl Fsm {
     }
 
     fn confirm(&mut self, env: &mut Env<'_>, link: Link, agreed: Agreed) {
-        let context = open::context(env.local, env.peer, &agreed, link.local);
+        let context = open::context(env.local, &agreed, link.local);
         env.actions.push(Action::SetContext(link.conn, context));
         env.actions.push(Action::Send(link.conn, keepalive()));
         let beat = beat(env, &agreed);

@@ -123,6 +123,8 @@ pub(crate) struct Beat {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Agreed {
     pub kind: PeerKind,
+    /// As its OPEN said.
+    pub peer_as: Asn,
     pub peer_id: RouterId,
     pub as_width: AsWidth,
     pub families: FamilySet,

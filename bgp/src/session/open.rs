@@ -15,7 +15,7 @@ use crate::wire::{
 
 /// Internal if the peer's AS is ours.
 pub(crate) fn kind(local: &Local, peer: &PeerConfig) -> PeerKind {
-    if peer.remote_as == local.local_as { PeerKind::Internal } else { PeerKind::External }
+    peer.remote_as.kind(local.local_as)
 }
 
 /// The families that can be carried to this peer: those wished for which there is a next hop to tell.
@@ -64,7 +64,7 @@ pub(crate) fn judge(
     peer: &PeerConfig,
     theirs: &Open,
 ) -> Result<Agreed, (Notification, Why)> {
-    if theirs.asn != peer.remote_as {
+    if !peer.remote_as.admits(theirs.asn, local.local_as) {
         let data = theirs.asn.two_octet().to_be_bytes();
         return Err((
             Notification::with_data(notification::open::BAD_PEER_AS, &data),
@@ -110,6 +110,7 @@ pub(crate) fn judge(
     }
     Ok(Agreed {
         kind,
+        peer_as: theirs.asn,
         peer_id: theirs.router_id,
         as_width,
         families,
@@ -136,8 +137,8 @@ fn restart(told: &GracefulRestart, peer: &PeerConfig, agreed: FamilySet) -> Peer
 }
 
 /// How to decode what the peer will send.
-pub(crate) fn context(local: &Local, peer: &PeerConfig, agreed: &Agreed, our_end: SocketAddr) -> Context {
-    let mut context = Context::new(agreed.kind, peer.remote_as);
+pub(crate) fn context(local: &Local, agreed: &Agreed, our_end: SocketAddr) -> Context {
+    let mut context = Context::new(agreed.kind, agreed.peer_as);
     context.as_width = agreed.as_width;
     context.families = agreed.families;
     context.max_message = agreed.max_message;

@@ -118,10 +118,11 @@ impl Bench {
     /// A good OPEN of the peer.
     fn theirs(&self) -> Open {
         let mut open = open::ours(&self.local, PeerKey::new(PEER), &self.peer);
-        (open.asn, open.router_id) = (self.peer.remote_as, RouterId::new(20).unwrap());
+        let peer_as = self.peer.remote_as.asn().unwrap();
+        (open.asn, open.router_id) = (peer_as, RouterId::new(20).unwrap());
         for capability in &mut open.capabilities {
             if let Capability::FourOctetAs(asn) = capability {
-                *asn = Some(self.peer.remote_as);
+                *asn = Some(peer_as);
             }
         }
         open
@@ -294,7 +295,7 @@ fn rfc4271_6_2_an_open_that_is_not_acceptable_is_answered_by_its_subcode() {
     table.push((|b| Open { asn: asn(65099), ..b.theirs() }, notification::open::BAD_PEER_AS));
     table.push((
         |b| {
-            b.peer.remote_as = b.local.local_as;
+            b.peer.remote_as = b.local.local_as.into();
             Open { router_id: b.local.router_id, ..b.theirs() }
         },
         notification::open::BAD_IDENTIFIER,

@@ -7,6 +7,7 @@ use model::api::show::SessionState;
 use model::{Asn, RouterId};
 
 use crate::bfd::Fall;
+use crate::config::RemoteAs;
 use crate::speaker::{CloseReason, ConnectError};
 use crate::wire::{FamilySet, Notification};
 
@@ -28,7 +29,7 @@ pub(crate) enum Why {
     /// We said so.
     Sent(Notification),
     WrongAs {
-        expected: Asn,
+        expected: RemoteAs,
         told: Asn,
     },
     DuplicateRouterId(RouterId),
@@ -49,6 +50,8 @@ pub(crate) enum Why {
     ShutDown,
     /// This node is out of service (RFC 8326).
     Drained,
+    /// A peer from a listen range that had to make room for another.
+    Crowded,
 }
 
 /// Whether the connection is to be signed (RFC 2385): a failure then often means that the passwords differ.
@@ -95,6 +98,7 @@ impl fmt::Display for Why {
             Why::Reconfigured(what) => write!(f, "{what} was changed"),
             Why::ShutDown => f.write_str("shut down"),
             Why::Drained => f.write_str("drained: this node is out of service until it is undrained"),
+            Why::Crowded => f.write_str("made room for another peer of its listen range"),
         }
     }
 }

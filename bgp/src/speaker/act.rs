@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use model::api::show::SessionState;
 use model::{Family, Time};
 
+use super::dynamic::Claim;
 use super::peer::{Conn, Peer};
 use super::{ConnId, Dial, Output, PeerChange, Speaker};
 use crate::bfd::Fall;
@@ -49,6 +49,7 @@ impl Speaker {
         }
         self.report(source);
         self.arm(source);
+        self.watch_fading(source);
         Some(result)
     }
 
@@ -166,13 +167,12 @@ impl Speaker {
     }
 
     pub(super) fn accepted(&mut self, now: Time, conn: ConnId, local: SocketAddr, remote: SocketAddr) {
-        let address = remote.ip().to_canonical();
-        let keys = PeerKey { address, port: 0 }..=PeerKey { address, port: u16::MAX };
-        let peers = || self.by_key.range(keys.clone()).map(|(_, source)| *source);
-        let down =
-            |source: &Source| self.peer(*source).is_some_and(|peer| peer.fsm.state() != SessionState::Established);
-        // Of several peers at one address, one whose session is not up.
-        match peers().find(down).or_else(|| peers().next()) {
+        let source = match self.claimant(local, remote) {
+            Claim::Peer(source) => Some(source),
+            Claim::Range(range) => self.bear(now, range, PeerKey::at(remote)),
+            Claim::Nobody => None,
+        };
+        match source {
             Some(source) => {
                 self.by_conn.insert(conn, Conn { source, outstanding: 0, progress: now });
                 self.with_peer(now, source, |fsm, env| fsm.accepted(env, conn, local));
@@ -201,8 +201,8 @@ impl Speaker {
         if fall == Fall::AdminDown {
             return;
         }
-        let keys = PeerKey { address, port: 0 }..=PeerKey { address, port: u16::MAX };
-        let sources: Vec<Source> = self.by_key.range(keys).map(|(_, source)| *source).collect();
+        let at_address = |(key, _): &(&PeerKey, &Source)| key.address == address;
+        let sources: Vec<Source> = self.by_key.iter().filter(at_address).map(|(_, source)| *source).collect();
         let told = Notification::new(cease::BFD_DOWN);
         for source in sources {
             let concerns = |peer: &Peer| peer.config.bfd.is_some() && peer.fsm.link().is_some();

@@ -8,9 +8,10 @@ use model::filter::Direction;
 use model::{Family, Prefix, Time};
 
 use super::act::Tables;
+use super::dynamic::range_of;
 use super::peer::Peer;
 use super::{Output, PeerChange, Speaker};
-use crate::change::{Change, Changes, Class, changes, guarded as guarded_prefixes};
+use crate::change::{Change, Changes, Class, changes, guarded as guarded_prefixes, peer_changes};
 use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig, Start};
 use crate::filter::Guard;
 use crate::rib::{Closing, Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs, Shared, Source, SourceInfo, Unicast};
@@ -42,7 +43,7 @@ impl Speaker {
         let old = std::mem::replace(&mut self.config, config);
         let new = self.config.clone();
         let changes = changes(&old, &new);
-        self.remove_peers(now, &changes);
+        self.remove_peers(now, &changes, &new);
         let Local { restarting, forwarding, .. } = self.local;
         self.local = Local { restarting, forwarding, ..local(&new, Start::Fresh) };
         self.shared.adopt(&new);
@@ -56,8 +57,10 @@ impl Speaker {
             self.ipv6.guard = Guard::new(Family::Ipv6, &guarded_prefixes(&new), &new.pools);
         }
         for key in &changes.added {
-            if let Some(peer) = new.peers.get(key) {
-                self.add_peer(now, *key, peer.clone());
+            if let Some(peer) = new.peers.get(key)
+                && !self.by_key.contains_key(key)
+            {
+                self.add_peer(now, *key, Arc::new(peer.clone()), None);
             }
         }
         let whole: Class = whole.iter().map(|change| change.class).filter(|class| *class != Class::Reset).collect();
@@ -66,10 +69,17 @@ impl Speaker {
             if let Some(source) = self.by_key.get(key).copied()
                 && !changes.added.contains(key)
             {
-                let own: Vec<&Change> = changes.of_peer(*key).collect();
-                self.change_peer(now, source, peer.clone(), &own);
+                let own: Vec<Change> = changes.of_peer(*key).cloned().collect();
+                self.change_peer(now, source, (Arc::new(peer.clone()), None), &own);
                 peers.push((source, own.iter().map(|change| change.class).fold(whole, Class::and)));
             }
+        }
+        for (source, config, range) in self.ranged_peers(&new) {
+            let Some(peer) = self.peer(source) else { continue };
+            let mut own = peer_changes((&old, &peer.config), (&new, &config), peer.key);
+            own.extend(changes.of_speaker().filter(|change| change.class == Class::Reset).cloned());
+            self.change_peer(now, source, (config, range), &own);
+            peers.push((source, own.iter().map(|change| change.class).fold(whole, Class::and)));
         }
         self.originate(&old, &new);
         self.follow_drain(now);
@@ -82,48 +92,79 @@ impl Speaker {
         self.end_deferral_if_due(now);
     }
 
-    fn remove_peers(&mut self, now: Time, changes: &Changes) {
-        let gone: Vec<(PeerKey, Source)> =
-            changes.removed.iter().filter_map(|key| Some((*key, *self.by_key.get(key)?))).collect();
-        let told = Notification::new(cease::PEER_DECONFIGURED);
-        for (key, source) in gone {
-            let why = Why::Reconfigured("the peer");
-            self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, Reset::Hard, why, None));
-            self.ipv4.forget(&mut self.shared, source, Forget::All);
-            self.ipv6.forget(&mut self.shared, source, Forget::All);
-            self.by_key.remove(&key);
-            if let Some(place) = self.peers.get_mut(usize::from(source))
-                && let Some(peer) = place.take()
-                && let Some(armed) = peer.armed
-            {
-                self.timers.remove(&(armed, source));
-            }
-            if let Some(place) = self.shared.sources.get_mut(usize::from(source)) {
-                *place = None;
-            }
-            self.outputs.push_back(Output::Peer(PeerChange { peer: key, state: None, reason: String::new() }));
+    /// Removes peers that are configured no longer, and those from ranges that are none any more.
+    fn remove_peers(&mut self, now: Time, changes: &Changes, new: &SpeakerConfig) {
+        let gone = |key: &PeerKey, source: Source| {
+            let dynamic = self.peer(source).is_some_and(|peer| peer.range.is_some());
+            let outside = dynamic && !new.peers.contains_key(key) && range_of(new, key).is_none();
+            outside || changes.removed.contains(key)
+        };
+        let gone: Vec<Source> =
+            self.by_key.iter().filter(|(key, source)| gone(key, **source)).map(|(_, source)| *source).collect();
+        for source in gone {
+            self.deconfigure(now, source);
         }
     }
 
-    fn add_peer(&mut self, now: Time, key: PeerKey, config: PeerConfig) {
+    /// Ends what there is with a peer that is none any more.
+    pub(super) fn deconfigure(&mut self, now: Time, source: Source) {
+        let told = Notification::new(cease::PEER_DECONFIGURED);
+        let why = Why::Reconfigured("the peer");
+        self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, Reset::Hard, why, None));
+        self.forget_peer(source, String::new());
+    }
+
+    /// Forgets a peer without connections, and what it said.
+    pub(super) fn forget_peer(&mut self, source: Source, reason: String) {
+        self.ipv4.forget(&mut self.shared, source, Forget::All);
+        self.ipv6.forget(&mut self.shared, source, Forget::All);
+        if let Some(place) = self.shared.sources.get_mut(usize::from(source)) {
+            *place = None;
+        }
+        let Some(peer) = self.peers.get_mut(usize::from(source)).and_then(Option::take) else { return };
+        self.by_key.remove(&peer.key);
+        if let Some(armed) = peer.armed {
+            self.timers.remove(&(armed, source));
+        }
+        self.count_born(peer.range, None);
+        self.outputs.push_back(Output::Peer(PeerChange { peer: peer.key, state: None, reason }));
+    }
+
+    pub(super) fn add_peer(
+        &mut self,
+        now: Time,
+        key: PeerKey,
+        config: Arc<PeerConfig>,
+        range: Option<Prefix>,
+    ) -> Option<Source> {
         let free = self.peers.iter().skip(1).position(Option::is_none).map(|place| place + 1);
         let place = free.unwrap_or(self.peers.len());
-        let Ok(source) = Source::try_from(place) else { return };
+        let source = Source::try_from(place).ok()?;
         if place == self.peers.len() {
             self.peers.push(None);
         }
         self.shared.sources.resize_with(self.peers.len(), || None);
         if let Some(slot) = self.peers.get_mut(place) {
-            *slot = Some(Peer::new(key, config, now));
+            *slot = Some(Peer::new(key, config, range, now));
         }
         self.by_key.insert(key, source);
+        self.count_born(None, range);
         self.start_peer(now, source);
+        Some(source)
     }
 
-    /// Takes over the configuration of a peer, and begins anew where it must.
-    fn change_peer(&mut self, now: Time, source: Source, config: PeerConfig, changes: &[&Change]) {
+    /// Takes over the configuration of a peer, with the range it comes from, and begins anew where it must.
+    fn change_peer(
+        &mut self,
+        now: Time,
+        source: Source,
+        (config, range): (Arc<PeerConfig>, Option<Prefix>),
+        changes: &[Change],
+    ) {
         let Some(peer) = self.peer_mut(source) else { return };
         peer.config = config;
+        let left = std::mem::replace(&mut peer.range, range);
+        self.count_born(left, range);
         let resets = || changes.iter().filter(|change| change.class == Class::Reset);
         let other = resets().find(|change| makes_another_peer(change));
         if let Some(change) = other.or_else(|| resets().next()) {
@@ -217,7 +258,8 @@ impl Speaker {
             let config = peer.config.clone();
             if let Some(info) = self.shared.source_mut(source) {
                 let client = info.reflection != config.reflection;
-                (info.reflection, info.import, info.filters) = (config.reflection, config.import, config.filters);
+                (info.reflection, info.import) = (config.reflection, config.import);
+                info.filters.clone_from(&config.filters);
                 if class.is_in() || guarded && info.kind == PeerKind::External {
                     said.insert(source);
                 }

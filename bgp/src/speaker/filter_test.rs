@@ -68,7 +68,7 @@ impl Speaker {
     }
 
     fn kind(&self, peer: &Peer) -> PeerKind {
-        if peer.config.remote_as == self.local.local_as { PeerKind::Internal } else { PeerKind::External }
+        peer.config.remote_as.kind(self.local.local_as)
     }
 
     fn import<P: RibPrefix>(

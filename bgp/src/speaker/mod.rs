@@ -6,6 +6,7 @@
 mod act;
 mod configure;
 mod drain;
+mod dynamic;
 mod filter_test;
 mod io;
 mod learn;
@@ -18,10 +19,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use model::Time;
+use model::{Prefix, Time};
 
 pub(crate) use self::configure::local;
 use self::drain::Draining;
+pub use self::dynamic::Refused;
 pub use self::io::{
     Best, CloseReason, ConnId, ConnectError, Dial, Input, NextHop, NextHops, Output, PeerChange, RouteChange,
 };
@@ -55,6 +57,10 @@ pub struct Speaker {
     deferral: Deferral,
     drain: Draining,
     jitter: Jitter,
+    /// How many peers each listen range has.
+    born: BTreeMap<Prefix, usize>,
+    /// Peers from listen ranges of which nothing may be left.
+    fading: Vec<Source>,
     outputs: VecDeque<Output>,
 }
 
@@ -82,6 +88,8 @@ impl Speaker {
             deferral: Deferral::Waiting { until },
             drain: Draining::No,
             jitter: Jitter::new(seed),
+            born: BTreeMap::new(),
+            fading: Vec::new(),
             outputs: VecDeque::new(),
             config: empty,
         };
@@ -120,6 +128,7 @@ impl Speaker {
             Input::Refresh { peer } => self.ask_again(now, peer),
             Input::Shutdown { message } => self.shut_down(now, &message),
         }
+        self.bury();
         self.end_deferral_if_due(now);
     }
 
@@ -142,6 +151,7 @@ impl Speaker {
             self.tick_peer(now, source);
         }
         self.end_drain_if_due(now);
+        self.bury();
         self.end_deferral_if_due(now);
     }
 

@@ -1,9 +1,10 @@
 //! One peer inside the speaker: its session, its timers, and what is between it and the tables.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::Time;
 use model::api::show::SessionState;
+use model::{Prefix, Time};
 
 use super::ConnId;
 use super::view::Counters;
@@ -11,11 +12,14 @@ use crate::config::{PeerConfig, PeerKey};
 use crate::session::Fsm;
 use crate::wire::{AttrError, FamilySet};
 
-/// A configured peer.
+/// A configured peer, or one that came from a listen range.
 #[derive(Debug)]
 pub(super) struct Peer {
     pub key: PeerKey,
-    pub config: PeerConfig,
+    /// Peers of one range share it.
+    pub config: Arc<PeerConfig>,
+    /// The listen range that it came from.
+    pub range: Option<Prefix>,
     pub fsm: Fsm,
     /// State and reason as told to the owner.
     pub reported: (SessionState, String),
@@ -33,12 +37,13 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(key: PeerKey, config: PeerConfig, now: Time) -> Peer {
+    pub(super) fn new(key: PeerKey, config: Arc<PeerConfig>, range: Option<Prefix>, now: Time) -> Peer {
         let fsm = Fsm::new(now);
         let reported = (fsm.state(), String::new());
         Peer {
             key,
             config,
+            range,
             fsm,
             reported,
             counters: Counters::default(),
@@ -49,6 +54,11 @@ impl Peer {
             incomplete: FamilySet::NONE,
             armed: None,
         }
+    }
+
+    /// Whether it came from a range, and there is nothing left of it.
+    pub(super) fn is_spent(&self) -> bool {
+        self.range.is_some() && self.stale_until.is_none() && self.fsm.is_at_rest()
     }
 
     /// Why it is not Established; empty if it is.

@@ -120,7 +120,9 @@ impl Speaker {
     pub(super) fn end_deferral_if_due(&mut self, now: Time) {
         let Deferral::Waiting { until } = self.deferral else { return };
         let mut peers = self.peers.iter().flatten();
-        if now < until && peers.any(is_awaited) {
+        // After a restart peers from listen ranges still have to come: whether there are any, nobody knows.
+        let strangers = self.shared.hold == Hold::Learned && !self.config.ranges.is_empty();
+        if now < until && (strangers || peers.any(is_awaited)) {
             return;
         }
         self.deferral = Deferral::Settling;

@@ -70,9 +70,10 @@ impl Speaker {
         let view = PeerView {
             peer_address: peer.key.address,
             peer_port: peer.key.port,
-            peer_as: peer.config.remote_as,
+            peer_as: agreed.map(|agreed| agreed.peer_as).or(peer.config.remote_as.asn()),
             local_as: self.local.local_as,
             local_address: peer.fsm.link().map(|link| link.local.ip().to_canonical()),
+            range: peer.range,
             name: peer.config.name.clone(),
             kind: peer.config.kind,
             state: peer.fsm.state(),

@@ -17,7 +17,7 @@ pub fn list(peers: &[PeerView], detail: Detail) -> String {
         detail,
         &[
             column("PEER", address),
-            column("AS", |p: &PeerView| p.peer_as.to_string()),
+            column("AS", |p: &PeerView| peer_as(p)),
             wide("LOCAL-AS", |p: &PeerView| p.local_as.to_string()),
             wide("LOCAL", |p: &PeerView| optional(&p.local_address)),
             wide("ROUTER-ID", |p: &PeerView| optional(&p.router_id)),
@@ -37,6 +37,10 @@ pub fn list(peers: &[PeerView], detail: Detail) -> String {
             column("REASON", |p: &PeerView| p.reason.clone()),
         ],
     )
+}
+
+fn peer_as(peer: &PeerView) -> String {
+    peer.peer_as.map_or("external".to_string(), |asn| asn.to_string())
 }
 
 /// State and detection time of the BFD session, where one is wanted: `Up 900ms`.

@@ -27,7 +27,8 @@ fn peer(address: &str, state: SessionState, reason: &str) -> PeerView {
     PeerView {
         peer_address: ip(address),
         peer_port: 179,
-        peer_as: asn(65000),
+        range: None,
+        peer_as: Some(asn(65000)),
         local_as: asn(64512),
         local_address: Some(ip("10.0.0.1")),
         name: "tor".into(),

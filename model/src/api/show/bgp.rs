@@ -15,14 +15,17 @@ pub struct PeerView {
     pub peer_address: IpAddr,
     /// Its TCP port.
     pub peer_port: u16,
-    /// The AS number that its objects say it has.
+    /// The AS number that its objects say it has; where they leave it open, what it says itself once it is connected.
     #[serde(rename = "peerAS")]
-    pub peer_as: Asn,
+    pub peer_as: Option<Asn>,
     /// Ours, towards this peer.
     #[serde(rename = "localAS")]
     pub local_as: Asn,
     /// Our address of the session; none while there is none.
     pub local_address: Option<IpAddr>,
+    /// The listen range that the peer came from; none for one that is configured by its address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub range: Option<Prefix>,
     /// What its peering comes from: a BGPPeer's name, or `node-to-node mesh`.
     pub name: String,
     /// Why there is such a peer.
