@@ -295,5 +295,5 @@ fn filter_test_names_the_rule_that_decides_and_what_comes_of_it() {
     }
     let nobody = FilterTest { peer: "10.9.9.9".into(), prefix: prefix("10.0.0.0/8"), direction: None };
     assert!(net.node(0).speaker.as_ref().unwrap().filter_test(&nobody).is_empty());
-    assert_eq!(asn(65001), net.node(0).speaker.as_ref().unwrap().config().peers[&key(1)].remote_as);
+    assert_eq!(net.node(0).speaker.as_ref().unwrap().config().peers[&key(1)].remote_as, asn(65001).into());
 }

@@ -194,7 +194,7 @@ fn rfc4271_9_1_2_a_path_with_our_own_as_is_refused_and_says_so() {
     net.configure(1, |config| config.local_as = asn(64513));
     net.configure(2, |config| {
         let mut peer = config.peers.remove(&key(1)).unwrap();
-        peer.remote_as = asn(64513);
+        peer.remote_as = asn(64513).into();
         config.peers.insert(key(1), peer);
     });
     net.run(seconds(60));
