@@ -307,6 +307,10 @@ pub struct Timers {
     pub send_hold: Duration,
     /// Rest after too many prefixes.
     pub max_prefix_restart: Duration,
+    /// Shortest time from one answer to a peer's ROUTE-REFRESH to the next: requests in between get one answer.
+    pub refresh_rest: Duration,
+    /// How long after a peer's BoRR its EoRR may come (RFC 7313 §4.2); then what it has not told again goes.
+    pub refresh_stale: Duration,
     /// How many octets may wait unsent for one peer before it is served apart from the others.
     pub outstanding: usize,
 }
@@ -321,6 +325,8 @@ impl Default for Timers {
             accepted_hold: Duration::from_secs(10),
             send_hold: Duration::from_secs(480),
             max_prefix_restart: Duration::from_secs(60),
+            refresh_rest: Duration::from_secs(5),
+            refresh_stale: Duration::from_secs(360),
             outstanding: 1 << 20,
         }
     }

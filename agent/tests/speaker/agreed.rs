@@ -1,6 +1,6 @@
 //! What two OPENs agree on, with BIRD and FRR at the other end.
 
-use bgp::config::Origination;
+use bgp::config::{Origination, PeerKey};
 use model::api::show::{PeerView, SessionState};
 
 use super::bird::Bird;
@@ -35,7 +35,7 @@ fn rfc8654_messages_of_6000_octets_go_both_ways_with_bird() {
         assert!(agreed(&view, "extended messages"), "{view:?}");
         let learned = node.learns(2).await;
         assert!(learned.routes.iter().any(|route| route.prefix == prefix("198.51.0.0/24")), "{learned:?}");
-        bird.until("show route 10.1.0.0/24 all", "(65001,1499)").await;
+        bird.until("show route all", "(65001,1499)").await;
     });
 }
 
@@ -63,7 +63,7 @@ fn rfc8654_a_peer_without_the_capability_gets_what_fits_4096_octets() {
         node.announce("10.2.0.0/24").go();
         let view = node.up(PEER).await;
         assert!(!agreed(&view, "extended messages"), "{view:?}");
-        bird.until("show route 10.2.0.0/24", "via 192.0.2.1").await;
+        bird.until("show route", "10.2.0.0/24").await;
         assert!(!bird.ask("show route").contains("10.1.0.0/24"));
     });
 }
@@ -103,5 +103,47 @@ fn rfc8538_frr_forgets_the_routes_of_a_node_that_is_drained() {
         frr.until("show bgp ipv4 unicast 10.1.0.0/24", "192.0.2.1 from 192.0.2.1").await;
         node.handle.shut_down("drained").await.expect("it ends in order");
         frr.until("show bgp ipv4 unicast 10.1.0.0/24", "Network not in table").await;
+    });
+}
+
+#[test]
+fn rfc7313_routes_are_refreshed_between_marks_both_ways_with_frr() {
+    alone(|| async {
+        let frr = Frr::start(&[]);
+        let mut node = Node::new("192.0.2.1", 65001);
+        node.peer(PEER, 65002, |_| {}).announce("10.1.0.0/24").go();
+        let view = node.until(PEER, |view| view.state == SessionState::Established && view.accepted == 1).await;
+        assert!(agreed(&view, "enhanced route refresh"), "{view:?}");
+        frr.until("show bgp ipv4 unicast 10.1.0.0/24", "192.0.2.1 from 192.0.2.1").await;
+        frr.ask(&["clear bgp ipv4 unicast 192.0.2.1 soft in"]);
+        frr.until("show bgp neighbors json", "\"routeRefreshRecv\":2").await;
+        node.handle.refresh(PeerKey::new(view.peer_address)).await.expect("the speaker lives");
+        // Its own request, and the marks of its answer to ours.
+        frr.until("show bgp neighbors json", "\"routeRefreshSent\":3").await;
+        let after = node.view(PEER).await;
+        assert_eq!((after.established_count, after.accepted), (1, 1), "{after:?}");
+        frr.until("show bgp ipv4 unicast 10.1.0.0/24", "192.0.2.1 from 192.0.2.1").await;
+    });
+}
+
+#[test]
+fn rfc7313_routes_are_refreshed_between_marks_both_ways_with_bird() {
+    alone(|| async {
+        let bird = Bird::start("");
+        let mut node = Node::new("192.0.2.1", 65001);
+        node.peer(PEER, 65002, |_| {}).announce("10.1.0.0/24").go();
+        let view = node.until(PEER, |view| view.state == SessionState::Established && view.accepted == 1).await;
+        assert!(agreed(&view, "enhanced route refresh"), "{view:?}");
+        bird.until("show route", "10.1.0.0/24").await;
+        for reload in ["reload in margay", "reload out margay"] {
+            bird.ask(reload);
+        }
+        node.handle.refresh(PeerKey::new(view.peer_address)).await.expect("the speaker lives");
+        // What is announced after the refresh arrives after it.
+        node.announce("10.2.0.0/24").go();
+        bird.until("show route", "10.2.0.0/24").await;
+        bird.until("show route", "10.1.0.0/24").await;
+        let after = node.view(PEER).await;
+        assert_eq!((after.established_count, after.accepted), (1, 1), "{after:?}");
     });
 }

@@ -53,11 +53,14 @@ pub(crate) struct Behind {
     pub closing: Closing,
 }
 
-/// Whether End-of-RIB is to be sent when all is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is to be sent when all is told. Of several the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Closing {
-    EndOfRib,
     Nothing,
+    /// EoRR (RFC 7313 §4.1).
+    EndOfRefresh,
+    /// End-of-RIB (RFC 4724 §2).
+    EndOfRib,
 }
 
 impl Group {
@@ -128,9 +131,10 @@ impl Group {
     }
 
     /// A member that knows all is told all again (RFC 2918 §4), `told` being what the group was told.
-    pub(crate) fn tell_again(&mut self, member: Source, told: BTreeSet<DestId>) {
+    pub(crate) fn tell_again(&mut self, member: Source, told: BTreeSet<DestId>, closing: Closing) {
         // What it is still to forget stays due.
         let mut standing = self.standing_of(member);
+        standing.closing = standing.closing.max(closing);
         standing.due.extend(told);
         self.remove(member);
         self.behind.push(standing);

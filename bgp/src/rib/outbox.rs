@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::table::Source;
 use super::unicast::RibPrefix;
 use crate::speaker::RouteChange;
-use crate::wire::{Nlri, encode};
+use crate::wire::{Nlri, RefreshKind, RouteRefresh, encode};
 
 /// What the tables want known.
 #[derive(Debug)]
@@ -72,6 +72,13 @@ impl<P: RibPrefix> Outbox<P> {
             }
         }
         withdraw(key, self.withdrawals.into_iter(), members, emits);
+    }
+
+    /// Tells members that they have been told all again (RFC 7313 §4.1).
+    pub(crate) fn end_of_refresh(members: &[Source], emits: &mut Vec<Emit>) {
+        let mut octets = Vec::new();
+        RouteRefresh { family: Some(P::FAMILY), kind: RefreshKind::End }.encode(&mut octets);
+        spread(octets, 1, members, super::table::OWN, emits);
     }
 
     /// Tells members that they know all (RFC 4724 §2).

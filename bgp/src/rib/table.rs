@@ -41,6 +41,8 @@ pub(crate) struct Path {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Age {
     Fresh,
+    /// Told before the peer's BoRR, and not again since (RFC 7313 §4.2). Still as good as any.
+    Unrefreshed,
     /// Kept from the session before (RFC 4724 §4.2).
     Stale,
 }

@@ -186,11 +186,27 @@ impl<P: RibPrefix> Unicast<P> {
 
     /// Takes all paths of a source out, or only those that are stale.
     pub(crate) fn forget(&mut self, shared: &mut Shared, source: Source, what: Forget) {
-        let gone = |path: &Path| path.source == source && (what == Forget::All || path.age == Age::Stale);
+        let gone = |path: &Path| {
+            path.source == source
+                && match what {
+                    Forget::All => true,
+                    Forget::Stale => path.age == Age::Stale,
+                    Forget::Unrefreshed => path.age == Age::Unrefreshed,
+                }
+        };
         for id in 0..self.table.end() {
             if self.table.dest(id).is_some_and(|dest| dest.paths.as_slice().iter().any(gone)) {
                 self.extract(shared, id, gone);
             }
+        }
+    }
+
+    /// Marks what a source has told in this session: it is about to tell everything again (RFC 7313 §4.2).
+    pub(crate) fn mark_unrefreshed(&mut self, source: Source) {
+        for id in 0..self.table.end() {
+            let Some(dest) = self.table.dest_mut(id) else { continue };
+            let told = |path: &&mut Path| path.source == source && path.age == Age::Fresh;
+            dest.paths.as_mut_slice().iter_mut().filter(told).for_each(|path| path.age = Age::Unrefreshed);
         }
     }
 
@@ -280,14 +296,19 @@ impl<P: RibPrefix> Unicast<P> {
     }
 
     /// Tells a member everything again (RFC 2918).
-    pub(crate) fn tell_again(&mut self, member: Source) {
+    pub(crate) fn tell_again(&mut self, member: Source, closing: Closing) {
         let Some((number, _)) = self.group_of(member) else { return };
         let told = |told: &Told| told.group == number;
         let all = self.table.iter().filter(|(_, dest)| dest.told.as_slice().iter().any(told)).map(|(id, _)| id);
         let all = all.collect();
         if let Some(Some(group)) = self.groups.get_mut(usize::from(number)) {
-            group.tell_again(member, all);
+            group.tell_again(member, all, closing);
         }
+    }
+
+    /// What a member is still to be sent when it knows all.
+    pub(crate) fn closing_of(&self, member: Source) -> Closing {
+        self.group_of(member).map_or(Closing::Nothing, |(_, group)| group.standing_of(member).closing)
     }
 
     /// Notes what the members of a new group are to be told.
@@ -461,8 +482,10 @@ impl<P: RibPrefix> Unicast<P> {
             outbox.send(shared, &group.key, &behind.members, emits);
             let waits = behind.closing == Closing::EndOfRib && shared.hold == Hold::Learned;
             if behind.is_through(end) && !waits {
-                if behind.closing == Closing::EndOfRib {
-                    Outbox::<P>::end_of_rib(&behind.members, emits);
+                match behind.closing {
+                    Closing::EndOfRib => Outbox::<P>::end_of_rib(&behind.members, emits),
+                    Closing::EndOfRefresh => Outbox::<P>::end_of_refresh(&behind.members, emits),
+                    Closing::Nothing => {}
                 }
                 group.go_live(behind.members);
             } else {
@@ -512,6 +535,7 @@ fn new<P: RibPrefix>(table: &Table<P>, number: u16, ids: std::ops::Range<DestId>
 pub(crate) enum Forget {
     All,
     Stale,
+    Unrefreshed,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -149,6 +149,8 @@ impl Agreed {
 /// Whether the peer re-sends its routes on request (RFC 2918).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RouteRefreshSupport {
+    /// With marks at the beginning and the end, on both sides (RFC 7313).
+    Enhanced,
     Announced,
     Absent,
 }

@@ -45,6 +45,7 @@ pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
     let mut capabilities: Vec<Capability> =
         families.iter().map(|family| Capability::Multiprotocol(family.into())).collect();
     capabilities.push(Capability::RouteRefresh);
+    capabilities.push(Capability::EnhancedRouteRefresh);
     capabilities.push(Capability::ExtendedMessage);
     let forwarding_kept = local.forwarding == Forwarding::Kept;
     capabilities.push(Capability::GracefulRestart(GracefulRestart {
@@ -93,7 +94,13 @@ pub(crate) fn judge(
     let hold = Duration::from_secs(u64::from(theirs.hold_seconds.min(hold_seconds(peer))));
     let third = hold / 3;
     let as_width = if theirs.has_four_octet_as() { AsWidth::Four } else { AsWidth::Two };
-    let refresh = theirs.capabilities.announces(&Capability::RouteRefresh);
+    let route_refresh = if theirs.capabilities.announces(&Capability::EnhancedRouteRefresh) {
+        RouteRefreshSupport::Enhanced // which says RFC 2918 as well (RFC 7313 §3.1)
+    } else if theirs.capabilities.announces(&Capability::RouteRefresh) {
+        RouteRefreshSupport::Announced
+    } else {
+        RouteRefreshSupport::Absent
+    };
     // We always announce it; a peer that does not gets no longer messages and may send none (RFC 8654 §4).
     let extended = theirs.capabilities.announces(&Capability::ExtendedMessage);
     let graceful_restart = theirs.capabilities.graceful_restart().map(|gr| restart(gr, peer, families));
@@ -101,7 +108,8 @@ pub(crate) fn judge(
     let mut capabilities: Vec<String> = families.iter().map(|family| family.to_string()).collect();
     for (present, name) in [
         (as_width == AsWidth::Four, "4-octet AS"),
-        (refresh, "route refresh"),
+        (route_refresh != RouteRefreshSupport::Absent, "route refresh"),
+        (route_refresh == RouteRefreshSupport::Enhanced, "enhanced route refresh"),
         (extended, "extended messages"),
         (graceful_restart.is_some(), "graceful restart"),
         (survives, "graceful restart after notification"),
@@ -117,7 +125,7 @@ pub(crate) fn judge(
         hold,
         keepalive: peer.keepalive_time.map_or(third, |wish| wish.max(Duration::from_secs(1)).min(third)),
         max_message: if extended { MAX_EXTENDED_MESSAGE } else { MAX_MESSAGE },
-        route_refresh: if refresh { RouteRefreshSupport::Announced } else { RouteRefreshSupport::Absent },
+        route_refresh,
         graceful_restart,
         capabilities,
     })

@@ -12,9 +12,9 @@ use super::{ConnId, Dial, Output, PeerChange, Speaker};
 use crate::bfd::Fall;
 use crate::config::PeerKey;
 use crate::rib::{Emit, Flow, Source};
-use crate::session::{Action, Agreed, Env, Fsm, Reset, RouteRefreshSupport, Why};
+use crate::session::{Action, Agreed, Env, Fsm, Reset, Why};
+use crate::wire::Notification;
 use crate::wire::notification::{self, cease};
-use crate::wire::{Notification, RouteRefresh};
 
 impl Speaker {
     pub(super) fn peer(&self, source: Source) -> Option<&Peer> {
@@ -142,7 +142,10 @@ impl Speaker {
 
     fn peer_deadline(&self, source: Source) -> Option<Time> {
         let peer = self.peer(source)?;
-        [peer.fsm.deadline(), peer.stale_until, self.send_hold(peer)].into_iter().flatten().min()
+        [peer.fsm.deadline(), peer.stale_until, peer.refreshes.deadline(), self.send_hold(peer)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// When the peer will have refused to read for too long (RFC 9687 §3.1).
@@ -163,6 +166,7 @@ impl Speaker {
             self.with_peer(now, source, |fsm, env| fsm.fail(env, &told, Reset::Graceful, Why::SendHoldTimer(time)));
         }
         self.drop_stale_if_due(now, source);
+        self.refresh_if_due(now, source);
         self.with_peer(now, source, |fsm, env| fsm.tick(env));
     }
 
@@ -179,21 +183,6 @@ impl Speaker {
             }
             None => self.outputs.push_back(Output::Close { conn }),
         }
-    }
-
-    /// Sends a ROUTE-REFRESH for every family of the session (RFC 2918).
-    pub(super) fn ask_again(&mut self, now: Time, key: PeerKey) {
-        let established = self.by_key.get(&key).and_then(|source| self.peer(*source)?.fsm.established());
-        let Some(established) = established else { return };
-        if established.agreed.route_refresh == RouteRefreshSupport::Absent {
-            return;
-        }
-        let conn = established.link.conn;
-        let mut octets = Vec::new();
-        for family in established.agreed.families.iter() {
-            RouteRefresh::request(family).encode(&mut octets);
-        }
-        self.send(now, conn, octets.into(), 1);
     }
 
     /// Ends what stands on a path that is down, for good: over a path that forwards nothing no route is worth keeping. A dial goes on: while BFD has not come up, it says nothing of the path.

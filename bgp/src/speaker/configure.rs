@@ -306,8 +306,8 @@ impl Speaker {
         };
         let sources: Vec<Source> = self.by_key.values().copied().filter(concerns).collect();
         for source in sources {
-            self.ipv4.tell_again(source);
-            self.ipv6.tell_again(source);
+            self.ipv4.tell_again(source, Closing::Nothing);
+            self.ipv6.tell_again(source, Closing::Nothing);
         }
     }
 }

@@ -2,20 +2,11 @@
 
 use model::{Family, Time};
 
-use super::act::Tables;
 use super::{ConnId, Speaker};
-use crate::rib::{RibPrefix, RouteAttrs, Shared, Source, Unicast};
+use crate::rib::{RouteAttrs, Source};
 use crate::session::{Delivery, Reset, Why};
 use crate::wire::notification::cease;
-use crate::wire::{Message, Notification, RefreshKind, RouteRefresh, Update};
-
-/// Tells a peer everything again.
-struct TellAgain(Source);
-impl Tables for TellAgain {
-    fn on<P: RibPrefix>(self, tables: &mut Unicast<P>, _: &mut Shared) {
-        tables.tell_again(self.0);
-    }
-}
+use crate::wire::{Message, Notification, Update};
 
 impl Speaker {
     pub(super) fn message(&mut self, now: Time, conn: ConnId, message: Message) {
@@ -29,9 +20,7 @@ impl Speaker {
         }
         match message {
             Message::Update(update) => self.learn(now, source, update),
-            Message::RouteRefresh(RouteRefresh { family: Some(family), kind: RefreshKind::Request }) => {
-                self.in_tables(family, TellAgain(source));
-            }
+            Message::RouteRefresh(refresh) => self.refresh_message(now, source, refresh),
             _ => {}
         }
     }

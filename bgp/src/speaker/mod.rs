@@ -11,6 +11,7 @@ mod filter_test;
 mod io;
 mod learn;
 mod peer;
+mod refresh;
 mod restart;
 mod routes;
 mod view;

@@ -7,6 +7,7 @@ use model::api::show::SessionState;
 use model::{Prefix, Time};
 
 use super::ConnId;
+use super::refresh::Refreshes;
 use super::view::Counters;
 use crate::config::{PeerConfig, PeerKey};
 use crate::session::Fsm;
@@ -32,6 +33,8 @@ pub(super) struct Peer {
     pub stale_until: Option<Time>,
     /// Families whose End-of-RIB is still to come.
     pub incomplete: FamilySet,
+    /// Routes that it or we are telling again.
+    pub refreshes: Refreshes,
     /// When the timer queue will ask it.
     pub armed: Option<Time>,
 }
@@ -52,6 +55,7 @@ impl Peer {
             last_fault: None,
             stale_until: None,
             incomplete: FamilySet::NONE,
+            refreshes: Refreshes::default(),
             armed: None,
         }
     }

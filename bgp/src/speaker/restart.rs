@@ -3,6 +3,7 @@
 use model::{Family, Time};
 
 use super::act::Tables;
+use super::refresh::Refreshes;
 use super::{Output, Speaker};
 use crate::rib::{Forget, Hold, RibPrefix, Shared, Source, Unicast};
 use crate::session::{Forwarding, Restarting, Retention, Why};
@@ -32,6 +33,11 @@ impl Deferral {
 struct ForgetPaths(Source, Forget);
 impl Tables for ForgetPaths {
     fn on<P: RibPrefix>(self, tables: &mut Unicast<P>, shared: &mut Shared) {
+        // A peer that says End-of-RIB again and again costs no look at the table.
+        let stale = shared.source_mut(self.0).map_or(0, |info| info.counts(P::FAMILY).stale);
+        if self.1 == Forget::Stale && stale == 0 {
+            return;
+        }
         tables.forget(shared, self.0, self.1);
     }
 }
@@ -88,6 +94,7 @@ impl Speaker {
         }
         if let Some(peer) = self.peer_mut(source) {
             peer.incomplete = FamilySet::NONE;
+            peer.refreshes = Refreshes::default();
             peer.stale_until = until;
             peer.last_error = Some(peer.fsm.why().to_string());
         }

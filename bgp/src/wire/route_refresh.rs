@@ -39,10 +39,17 @@ impl RouteRefresh {
     }
 
     /// The body of the message. Any length but 4 is an error that carries the whole message (RFC 7313 §5): we announce no
-    /// outbound route filter (RFC 5291), the one thing that would make it longer.
+    /// outbound route filter (RFC 5291), the one thing that would make it longer. What an unknown subtype looks like
+    /// nobody can say: it is to be ignored, whatever its length.
     pub fn decode(body: &Bytes) -> Result<RouteRefresh, Notification> {
         let mut reader = Reader::new(body);
-        let (Ok(afi), Ok(subtype), Ok(safi), true) = (reader.u16(), reader.u8(), reader.u8(), reader.is_empty()) else {
+        let (afi, subtype) = (reader.u16(), reader.u8());
+        if let Ok(other @ 3..) = subtype
+            && body.len() != 4
+        {
+            return Ok(RouteRefresh { family: None, kind: RefreshKind::Unknown(other) });
+        }
+        let (Ok(afi), Ok(subtype), Ok(safi), true) = (afi, subtype, reader.u8(), reader.is_empty()) else {
             let mut whole = Vec::with_capacity(19 + body.len());
             let start = begin_message(MessageType::RouteRefresh, &mut whole);
             whole.extend_from_slice(body);
