@@ -80,3 +80,37 @@ fn the_time_for_peers_to_turn_away_is_the_nodes_before_the_clusters() {
     let error = wrong(&object("BGPConfiguration", "default", "{gracefulShutdownTime: 2h}"));
     assert_eq!(error, "test.yaml: BGPConfiguration/default: spec.gracefulShutdownTime: must be at most 1h");
 }
+
+fn peer(spec: &str) -> String {
+    node("") + &object("BGPPeer", "tor", &format!("{{peerIP: 10.0.0.254, asNumber: 65001{spec}}}"))
+}
+
+#[test]
+fn a_bgppeer_may_have_a_local_as_and_allow_its_own_in_paths() {
+    let of = |spec: &str| {
+        let config = config(&peer(spec));
+        let peer = config.peers.into_values().next().unwrap();
+        (peer.local_as.map(|asn| asn.value()), peer.allowed_own_as)
+    };
+    assert_eq!(of(""), (None, 0));
+    assert_eq!(of(", localASNumber: 65100, numAllowedLocalASNumbers: 2"), (Some(65100), 2));
+    assert_eq!(of(", localASNumber: '64512.1'"), (Some(64512 << 16 | 1), 0));
+    for (spec, problem) in [
+        (", localASNumber: 0", "spec.localASNumber: AS number 0 is reserved (RFC 7607)"),
+        (", numAllowedLocalASNumbers: -1", "spec.numAllowedLocalASNumbers: must be 0 to 255"),
+        (", numAllowedLocalASNumbers: 256", "spec.numAllowedLocalASNumbers: must be 0 to 255"),
+    ] {
+        assert_eq!(wrong(&peer(spec)), format!("test.yaml: BGPPeer/tor: {problem}"));
+    }
+}
+
+#[test]
+fn a_reflectors_client_is_who_is_in_its_local_as() {
+    use bgp::config::Reflection;
+    let reflector = node(", projectcalico.org/RouteReflectorClusterID: 244.0.0.1");
+    for (spec, reflection) in [(", localASNumber: 65001", Reflection::Client), ("", Reflection::None)] {
+        let spec = format!("{{peerIP: 10.0.0.254, asNumber: 65001{spec}}}");
+        let config = config(&(reflector.clone() + &object("BGPPeer", "tor", &spec)));
+        assert_eq!(config.peers.values().next().unwrap().reflection, reflection);
+    }
+}

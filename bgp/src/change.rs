@@ -104,6 +104,8 @@ fields! {
         name: Class::Hot, "its name";
         kind: Class::Hot, "the object it comes from";
         remote_as: Class::Reset, "the peer's AS";
+        local_as: Class::Reset, "the AS of this node towards the peer";
+        allowed_own_as: Class::SoftIn, "how often its paths may have our AS";
         local_address: Class::Reset, "the source address";
         hold_time: Class::Hot, "the hold time, for the next session";
         keepalive_time: Class::Hot, "the keepalive time, for the next session";

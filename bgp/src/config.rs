@@ -96,6 +96,12 @@ pub struct PeerConfig {
     pub kind: PeerKind,
     /// The AS it must say it is in. The session is internal if this equals the local AS. A change resets.
     pub remote_as: RemoteAs,
+    /// The AS that this node is in towards this peer, instead of [`SpeakerConfig::local_as`] (RFC 7705): OPEN says it, and
+    /// it alone goes in front of AS_PATH, as BIRD has it. A change resets.
+    pub local_as: Option<Asn>,
+    /// How often our own AS may be in AS_PATH of what it announces: 0, as a path with it is a loop (RFC 4271 §9.1.2). A
+    /// change re-evaluates.
+    pub allowed_own_as: u8,
     /// The source address to dial from; the kernel's choice if absent. A change resets.
     pub local_address: Option<IpAddr>,
     /// Hold time to offer (RFC 4271 §4.2): zero, or at least 3 s. Effective with the next session.
@@ -135,6 +141,8 @@ impl PeerConfig {
             name: name.into(),
             kind: PeerKind::Global,
             remote_as: remote_as.into(),
+            local_as: None,
+            allowed_own_as: 0,
             local_address: None,
             hold_time: Duration::from_secs(90),
             keepalive_time: None,

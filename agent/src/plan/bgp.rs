@@ -203,7 +203,7 @@ impl Peers<'_> {
                 let asn = self.settings.as_number(other);
                 let mut config = self.by_object(peer, kind, key, asn);
                 config.families = vec![family];
-                config.reflection = self.reflection(asn, Some(other));
+                config.reflection = self.reflection(&config, Some(other));
                 self.add(key, config, Some(peer));
             }
         }
@@ -263,6 +263,8 @@ impl Peers<'_> {
             object::NextHopMode::Own => NextHopMode::SelfAddress,
             object::NextHopMode::Keep => NextHopMode::Keep,
         };
+        config.local_as = peer.local_as_number;
+        config.allowed_own_as = peer.num_allowed_local_as_numbers;
         config.ttl_security = peer.ttl_security;
         config.max_restart_time = peer.max_restart_time.map(|t| t.0);
         config.max_prefixes = peer.max_prefixes;
@@ -276,15 +278,16 @@ impl Peers<'_> {
         // The other family too, where we have a next hop for it: the peer decides whether it wants it.
         config.families = Family::ALL.into_iter().filter(|f| *f == family || self.node.address(*f).is_some()).collect();
         let peer_node = self.objects.nodes().find(|n| n.address(family).is_some_and(|a| a.address == key.address));
-        config.reflection = self.reflection(asn, peer_node);
+        config.reflection = self.reflection(&config, peer_node);
         config
     }
 
     /// A reflector reflects to internal peers that are not in its own cluster's reflecting set.
-    fn reflection(&self, remote_as: Asn, node: Option<&Node>) -> Reflection {
+    fn reflection(&self, peer: &PeerConfig, node: Option<&Node>) -> Reflection {
         let Some(cluster) = self.node.cluster_id else { return Reflection::None };
         let same_cluster = node.is_some_and(|n| n.cluster_id == Some(cluster));
-        if remote_as == self.local_as && !same_cluster { Reflection::Client } else { Reflection::None }
+        let internal = peer.remote_as == peer.local_as.unwrap_or(self.local_as).into();
+        if internal && !same_cluster { Reflection::Client } else { Reflection::None }
     }
 
     /// The filters that a BGPPeer names, in its order; without an object where there is none.

@@ -67,10 +67,10 @@ pub(crate) fn outgoing(
     match (group.kind, from) {
         (PeerKind::External, None) => {
             draft.local_pref = None;
-            draft.prepend(shared.local_as, 1);
+            draft.prepend(group.local_as, 1);
         }
         (PeerKind::External, Some(_)) => {
-            draft.leave_as().prepend(shared.local_as, 1);
+            draft.leave_as().prepend(group.local_as, 1);
         }
         (PeerKind::Internal, Some(from)) if from.kind == PeerKind::Internal => {
             if learned.originator_id().is_none()

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use model::Asn;
 use model::filter::Chain;
 
 use super::shared::{Flow, Hold, Shared};
@@ -21,6 +22,8 @@ pub(crate) struct GroupKey {
     pub kind: PeerKind,
     pub reflection: Reflection,
     pub export: ExportPolicy,
+    /// The AS that we are in towards the members.
+    pub local_as: Asn,
     /// What decides before `export`.
     pub filters: Arc<Chain>,
     pub next_hop_mode: NextHopMode,
@@ -228,6 +231,7 @@ mod tests {
             kind: PeerKind::Internal,
             reflection: Reflection::None,
             export: ExportPolicy::Originated,
+            local_as: Asn::CALICO_DEFAULT,
             filters: Filters::default().chain(Direction::Export, Family::Ipv4).clone(),
             next_hop_mode: NextHopMode::Auto,
             own_next_hop: NextHop::V4(Ipv4Addr::new(10, 0, 0, 1)),

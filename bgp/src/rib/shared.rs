@@ -108,6 +108,10 @@ pub(crate) struct SourceInfo {
     pub key: PeerKey,
     pub kind: PeerKind,
     pub router_id: u32,
+    /// The AS that we are in towards it.
+    pub local_as: Asn,
+    /// How often its paths may have an AS of ours.
+    pub allowed_own_as: u8,
     pub reflection: Reflection,
     pub import: ImportPolicy,
     pub filters: Filters,
@@ -181,11 +185,13 @@ impl Shared {
     }
 
     /// Why no prefix with these attributes is believed from this source.
-    pub(crate) fn refuses(&self, attributes: &Attributes, kind: PeerKind) -> Option<Refusal> {
-        if attributes.as_path().contains(self.local_as) {
+    pub(crate) fn refuses(&self, attributes: &Attributes, from: &SourceInfo) -> Option<Refusal> {
+        let path = attributes.as_path();
+        let loops = |asn| path.occurrences(asn) > usize::from(from.allowed_own_as);
+        if loops(self.local_as) || (from.local_as != self.local_as && loops(from.local_as)) {
             return Some(Refusal::OwnAs);
         }
-        if kind == PeerKind::External {
+        if from.kind == PeerKind::External {
             return None;
         }
         if attributes.originator_id() == Some(self.router_id) {

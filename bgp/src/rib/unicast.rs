@@ -119,7 +119,7 @@ impl<P: RibPrefix> Unicast<P> {
         received: &Attributes,
     ) -> Option<(Decision, Option<Refusal>)> {
         let info = shared.source(source)?;
-        if let Some(refusal) = shared.refuses(received, info.kind) {
+        if let Some(refusal) = shared.refuses(received, info) {
             return Some((Decision::NoMatch, Some(refusal)));
         }
         let decision = shared.judge_import(chain, prefix.into(), info.kind, received);

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use super::open::local_as;
 use super::{Agreed, Direction, Env, Link, Session};
 
 /// How long after a connection was made its OPEN is no longer just on its way.
@@ -16,7 +17,7 @@ const SILENT: Duration = Duration::from_secs(2);
 /// The connection that §6.8 keeps is the one that the side with the higher identifier has dialled; if both have the same,
 /// the side with the higher AS (RFC 6286 §2.3).
 pub(super) fn favoured(env: &Env<'_>, agreed: &Agreed) -> Direction {
-    let ours = (env.local.router_id, env.local.local_as);
+    let ours = (env.local.router_id, local_as(env.local, env.peer));
     if ours > (agreed.peer_id, agreed.peer_as) { Direction::Outgoing } else { Direction::Incoming }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use model::Family;
+use model::{Asn, Family};
 
 use super::{Agreed, Forwarding, Local, NotificationMeans, PeerRestart, Restarting, RouteRefreshSupport, Why};
 use crate::config::{PeerConfig, PeerKey};
@@ -13,9 +13,14 @@ use crate::wire::{
     notification,
 };
 
+/// The AS that we are in towards this peer (RFC 7705 §3).
+pub(crate) fn local_as(local: &Local, peer: &PeerConfig) -> Asn {
+    peer.local_as.unwrap_or(local.local_as)
+}
+
 /// Internal if the peer's AS is ours.
 pub(crate) fn kind(local: &Local, peer: &PeerConfig) -> PeerKind {
-    peer.remote_as.kind(local.local_as)
+    peer.remote_as.kind(local_as(local, peer))
 }
 
 /// The families that can be carried to this peer: those wished for which there is a next hop to tell.
@@ -54,8 +59,9 @@ pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
         restart_seconds: seconds(peer.max_restart_time.unwrap_or(local.restart_time), 4095),
         families: families.iter().map(|f| GracefulFamily { family: f.into(), forwarding_kept }).collect(),
     }));
-    capabilities.push(Capability::FourOctetAs(Some(local.local_as)));
-    Open { asn: local.local_as, hold_seconds: hold_seconds(peer), router_id: local.router_id, capabilities }
+    let asn = local_as(local, peer);
+    capabilities.push(Capability::FourOctetAs(Some(asn)));
+    Open { asn, hold_seconds: hold_seconds(peer), router_id: local.router_id, capabilities }
 }
 
 /// What both sides agree on, or the NOTIFICATION that ends it and the reason for people.

@@ -15,7 +15,7 @@ use crate::change::{Change, Changes, Class, changes, guarded as guarded_prefixes
 use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig, Start};
 use crate::filter::Guard;
 use crate::rib::{Closing, Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs, Shared, Source, SourceInfo, Unicast};
-use crate::session::{Established, Forwarding, Local, Reset, Restarting, Why};
+use crate::session::{Established, Forwarding, Local, Reset, Restarting, Why, local_as};
 use crate::wire::attr::Origin;
 use crate::wire::notification::cease;
 use crate::wire::{Attributes, Community, LargeCommunity, NextHop, Notification, PeerKind, Transmit};
@@ -204,6 +204,8 @@ impl Speaker {
             key: peer.key,
             kind: established.agreed.kind,
             router_id: established.agreed.peer_id.bits(),
+            local_as: local_as(&self.local, &peer.config),
+            allowed_own_as: peer.config.allowed_own_as,
             reflection: peer.config.reflection,
             import: peer.config.import,
             filters: peer.config.filters.clone(),
@@ -238,6 +240,7 @@ impl Speaker {
                 kind: agreed.kind,
                 reflection: peer.config.reflection,
                 export: peer.config.export,
+                local_as: local_as(&self.local, &peer.config),
                 filters: peer.config.filters.chain(Direction::Export, family).clone(),
                 next_hop_mode: peer.config.next_hop,
                 own_next_hop: NextHop::from(own),
@@ -260,6 +263,7 @@ impl Speaker {
                 let client = info.reflection != config.reflection;
                 (info.reflection, info.import) = (config.reflection, config.import);
                 info.filters.clone_from(&config.filters);
+                info.allowed_own_as = config.allowed_own_as;
                 if class.is_in() || guarded && info.kind == PeerKind::External {
                     said.insert(source);
                 }

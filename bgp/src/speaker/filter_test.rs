@@ -9,6 +9,7 @@ use super::peer::Peer;
 use crate::config::ImportPolicy;
 use crate::filter::{Guard, Refusal};
 use crate::rib::{OWN, RibPrefix, Source, Unicast, tells};
+use crate::session::kind;
 use crate::wire::PeerKind;
 
 /// What comes of a route: whether it passes, and why.
@@ -68,7 +69,7 @@ impl Speaker {
     }
 
     fn kind(&self, peer: &Peer) -> PeerKind {
-        peer.config.remote_as.kind(self.local.local_as)
+        kind(&self.local, &peer.config)
     }
 
     fn import<P: RibPrefix>(

@@ -37,8 +37,8 @@ impl Speaker {
             self.ipv6.withdraw(shared, source, nlri.ipv6());
         }
         for reachable in update.reachable {
-            let Some(kind) = shared.source(source).map(|info| info.kind) else { return };
-            let refusal = shared.refuses(&reachable.attributes, kind);
+            let Some(info) = shared.source(source) else { return };
+            let refusal = shared.refuses(&reachable.attributes, info);
             let attrs = shared.attrs.intern(RouteAttrs::new(reachable.attributes));
             self.ipv4.announce(shared, source, reachable.nlri.ipv4(), attrs, refusal);
             self.ipv6.announce(shared, source, reachable.nlri.ipv6(), attrs, refusal);

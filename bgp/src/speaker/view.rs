@@ -7,7 +7,7 @@ use super::Speaker;
 use super::peer::Peer;
 use crate::config::PeerKey;
 use crate::rib::{Counts, Source};
-use crate::session::offered;
+use crate::session::{local_as, offered};
 
 /// One session, for listings and metrics.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +71,7 @@ impl Speaker {
             peer_address: peer.key.address,
             peer_port: peer.key.port,
             peer_as: agreed.map(|agreed| agreed.peer_as).or(peer.config.remote_as.asn()),
-            local_as: self.local.local_as,
+            local_as: local_as(&self.local, &peer.config),
             local_address: peer.fsm.link().map(|link| link.local.ip().to_canonical()),
             range: peer.range,
             name: peer.config.name.clone(),

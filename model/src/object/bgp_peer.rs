@@ -29,6 +29,12 @@ pub struct BgpPeer {
     pub peer_selector: Option<Selector>,
     /// `asNumber` of the peer; of nodes, where absent, their own.
     pub as_number: Option<Asn>,
+    /// `localASNumber`: the AS that this node says it is in (RFC 7705); by default its own.
+    #[serde(default)]
+    pub local_as_number: Option<Asn>,
+    /// `numAllowedLocalASNumbers`: how often our own AS may be in the paths that it announces; 0 by default.
+    #[serde(default)]
+    pub num_allowed_local_as_numbers: u8,
     /// `password`: TCP-MD5 (RFC 2385).
     pub password: Option<SecretKeyRef>,
     /// `sourceAddress`.
@@ -186,8 +192,6 @@ impl Envelope<BgpPeerSpec> {
         let spec = self.spec;
         // To ignore one of these would change what is sent or believed: better no change than a wrong one.
         let unsupported = [
-            ("localASNumber", spec.local_as_number.is_some()),
-            ("numAllowedLocalASNumbers", spec.num_allowed_local_as_numbers.is_some_and(|n| n != 0)),
             ("reachableBy", spec.reachable_by.as_ref().is_some_and(|r| !r.is_empty())),
             ("localWorkloadSelector", spec.local_workload_selector.as_ref().is_some_and(|s| !s.is_empty())),
         ];
@@ -235,6 +239,8 @@ impl Envelope<BgpPeerSpec> {
         if spec.max_prefixes == Some(0) {
             return Err(Invalid::field("spec.maxPrefixes", "must be at least 1"));
         }
+        let allowed = u8::try_from(spec.num_allowed_local_as_numbers.unwrap_or(0))
+            .map_err(|_| Invalid::field("spec.numAllowedLocalASNumbers", "must be 0 to 255"))?;
         let kept = if spec.keep_original_next_hop == Some(true) { NextHopMode::Keep } else { NextHopMode::Auto };
         Ok(BgpPeer {
             meta: self.metadata,
@@ -243,6 +249,8 @@ impl Envelope<BgpPeerSpec> {
             peer_ip,
             peer_selector,
             as_number: spec.as_number,
+            local_as_number: spec.local_as_number,
+            num_allowed_local_as_numbers: allowed,
             password: spec.password.map(|p| p.secret_key_ref),
             source_address: spec.source_address,
             next_hop_mode: spec.next_hop_mode.unwrap_or(kept),
