@@ -4,7 +4,8 @@
 
 mod sim_support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use bgp::change::{Class, PEER_FIELDS, SPEAKER_FIELDS, changes};
 use bgp::config::{
@@ -12,7 +13,7 @@ use bgp::config::{
     Secret,
 };
 use bgp::sim::Net;
-use bgp::{PeerConfig, SpeakerConfig};
+use bgp::{PeerConfig, PeerKey, SpeakerConfig};
 use model::api::show::{BgpRoutes, BgpTable, SessionState};
 use model::filter::Filters;
 use model::object::{BgpFilter, Document, Object, parse};
@@ -151,8 +152,23 @@ fn tables(net: &Net) -> Vec<String> {
     lines
 }
 
-/// How often each session of node 0 was established, and whether it is.
-fn sessions(net: &Net) -> Vec<(std::net::IpAddr, SessionState, u64, u64)> {
+/// What node 0 tells each of its peers.
+fn told(net: &Net) -> BTreeMap<IpAddr, BTreeMap<Prefix, String>> {
+    let question = BgpRoutes { table: BgpTable::Advertised, peer: None, within: None, after: None };
+    let mut told: BTreeMap<IpAddr, BTreeMap<Prefix, String>> = BTreeMap::new();
+    for mut row in net.node(0).speaker.as_ref().unwrap().routes(&question).routes {
+        row.reason.clear(); // which rule let it pass is nothing that the peer hears
+        let line = format!("{row:?}");
+        told.entry(row.peer.unwrap()).or_default().insert(row.prefix, line);
+    }
+    told
+}
+
+/// With whom, in which state, how often established, how many UPDATEs sent.
+type Session = (IpAddr, SessionState, u64, u64);
+
+/// The sessions of node 0.
+fn sessions(net: &Net) -> Vec<Session> {
     let peers = net.node(0).speaker.as_ref().unwrap().peers();
     peers
         .iter()
@@ -173,6 +189,8 @@ proptest! {
         let new = partly(&old, &new, &keep);
         let mut net = network(seed, &old);
         let before = sessions(&net);
+        let (told_before, kernel_before) = (told(&net), net.node(0).beliefs());
+        let rehearsal = net.node(0).speaker.clone().unwrap().rehearse(net.now(), new.clone());
         net.configure(0, |config| *config = new.clone());
         net.run(seconds(300));
         let after = sessions(&net);
@@ -184,11 +202,41 @@ proptest! {
             now.symmetric_difference(&expected).collect::<Vec<_>>(), Vec::<&String>::new(), "after {:#?}", changes
         );
         prop_assert_eq!(&net.faults, &Vec::<String>::new());
+        let up = |sessions: &[Session]| -> BTreeSet<IpAddr> {
+            sessions.iter().filter(|s| s.1 == SessionState::Established).map(|s| s.0).collect()
+        };
+        let stays = |peer: &IpAddr| !changes.removed.contains(&PeerKey::new(*peer));
+        if changes.added.is_empty() && up(&after) == up(&before).into_iter().filter(stays).collect() {
+            let told_after = told(&net);
+            for (key, peer) in &rehearsal.peers {
+                let of = |told: &BTreeMap<IpAddr, BTreeMap<Prefix, String>>| told.get(&key.address).cloned().unwrap_or_default();
+                let (was, is) = (of(&told_before), of(&told_after));
+                let (one, other): (Vec<Prefix>, Vec<Prefix>) = is.keys().partition(|prefix| !was.contains_key(prefix));
+                prop_assert_eq!(peer.announced.first.iter().copied().collect::<Vec<_>>(), one, "{} {:#?}", key, changes);
+                let altered: Vec<Prefix> = other.into_iter().filter(|prefix| was[prefix] != is[prefix]).collect();
+                prop_assert_eq!(peer.altered.first.iter().copied().collect::<Vec<_>>(), altered, "{} {:#?}", key, changes);
+                let gone: Vec<Prefix> = was.keys().filter(|prefix| !is.contains_key(prefix)).copied().collect();
+                prop_assert_eq!(peer.withdrawn.first.iter().copied().collect::<Vec<_>>(), gone, "{} {:#?}", key, changes);
+            }
+            let mut kernel = kernel_before;
+            for (prefix, best) in &rehearsal.best {
+                match best {
+                    Some(best) => {
+                        let hops = best.next_hops.iter().map(|hop| hop.address.to_string()).collect();
+                        kernel.insert(prefix.to_string(), hops);
+                    }
+                    None => {
+                        kernel.remove(&prefix.to_string());
+                    }
+                }
+            }
+            prop_assert_eq!(kernel, net.node(0).beliefs(), "{:#?}", changes);
+        }
         let hot = changes.added.is_empty() && changes.removed.is_empty()
             && changes.fields.iter().all(|change| change.class == Class::Hot);
         for (address, state, count, updates) in before {
             let Some(then) = after.iter().find(|session| session.0 == address) else { continue };
-            let reset = changes.of_peer(bgp::PeerKey::new(address)).any(|change| change.class == Class::Reset);
+            let reset = changes.of_peer(PeerKey::new(address)).any(|change| change.class == Class::Reset);
             if state == SessionState::Established && !reset {
                 prop_assert_eq!((then.1, then.2), (state, count), "{} after {:#?}", address, changes);
             }

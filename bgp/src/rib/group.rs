@@ -35,7 +35,7 @@ pub(crate) struct GroupKey {
 }
 
 /// An update group.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Group {
     pub key: GroupKey,
     /// In order.
@@ -46,7 +46,7 @@ pub(crate) struct Group {
 }
 
 /// Members that have not yet been told all that the group was told.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Behind {
     pub members: Vec<Source>,
     /// Destinations below were told; the others come in their turn.

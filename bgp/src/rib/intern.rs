@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// A store of distinct values with reference counts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Interner<T> {
     index: HashTable<u32>,
     slots: Vec<Slot<T>>,
@@ -13,7 +13,7 @@ pub(crate) struct Interner<T> {
     hasher: DefaultHashBuilder,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Slot<T> {
     value: Option<T>,
     references: u32,

@@ -5,6 +5,7 @@
 
 pub mod best;
 mod choice;
+mod compare;
 mod export;
 mod few;
 mod group;
@@ -21,6 +22,7 @@ mod unicast;
 pub use reason::Reason;
 
 pub(crate) use choice::{Choice, reason_against};
+pub(crate) use compare::{Differences, View, compare};
 pub(crate) use export::{outgoing, tells};
 pub(crate) use group::{Closing, GroupKey};
 pub(crate) use outbox::Emit;

@@ -103,7 +103,7 @@ pub(crate) struct Counts {
 }
 
 /// A peer as the tables know it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SourceInfo {
     pub key: PeerKey,
     pub kind: PeerKind,
@@ -131,7 +131,7 @@ impl SourceInfo {
 }
 
 /// What the tables of all families share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub attrs: Interner<RouteAttrs>,
     pub hops: Interner<NextHops>,

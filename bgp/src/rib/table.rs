@@ -58,7 +58,7 @@ pub(crate) struct Told {
 }
 
 /// A prefix and all about it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Dest<P> {
     pub prefix: P,
     pub paths: Few<Path>,
@@ -78,7 +78,7 @@ enum DestState {
 }
 
 /// All destinations of a family.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Table<P> {
     index: HashTable<DestId>,
     /// In pieces, so that growth copies nothing.

@@ -30,7 +30,7 @@ impl RibPrefix for Prefix6 {
 }
 
 /// The tables of one family.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Unicast<P> {
     pub table: Table<P>,
     /// By number; numbers are used again.

@@ -21,7 +21,7 @@ use crate::wire::{Message, MessageType, Notification, Open, message};
 /// The state machine of one peer.
 ///
 /// `second` is a second connection to the same peer, in Connect or OpenSent, while it is open which of the two stays.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Fsm {
     session: Session,
     second: Option<Session>,
@@ -81,6 +81,19 @@ impl Fsm {
     pub(crate) fn is_at_rest(&self) -> bool {
         let resting = matches!(self.session, Session::Active(_) | Session::Idle(Idle::Stopped));
         resting && self.second.is_none()
+    }
+    /// What is agreed on, for a rehearsal to change.
+    pub(crate) fn agreed_mut(&mut self) -> Option<&mut Agreed> {
+        match &mut self.session {
+            Session::Established(established) => Some(&mut established.agreed),
+            _ => None,
+        }
+    }
+    /// Takes it that the session is up, for a rehearsal.
+    pub(crate) fn suppose_established(&mut self, link: Link, agreed: Agreed) {
+        let beat = Beat { hold: None, keepalive: None };
+        let state = Established { link, agreed, beat, since: link.since };
+        self.enter(link.since, Session::Established(Box::new(state)), Why::NotYet);
     }
     /// The open connection of the session.
     pub(crate) fn link(&self) -> Option<&Link> {

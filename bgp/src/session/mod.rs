@@ -24,7 +24,7 @@ use model::{Asn, RouterId, Time};
 
 pub(crate) use self::backoff::Jitter;
 pub(crate) use self::fsm::{Delivery, Fsm};
-pub(crate) use self::open::{kind, local_as, offered};
+pub(crate) use self::open::{judge, kind, local_as, offered, ours};
 pub(crate) use self::why::Why;
 use crate::config::{PeerConfig, PeerKey, Timers};
 use crate::speaker::ConnId;

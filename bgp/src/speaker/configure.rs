@@ -10,6 +10,7 @@ use model::{Family, Prefix, Time};
 use super::act::Tables;
 use super::dynamic::range_of;
 use super::peer::Peer;
+use super::rehearse::{Mode, by_tables};
 use super::{Output, PeerChange, Speaker};
 use crate::change::{Change, Changes, Class, changes, guarded as guarded_prefixes, peer_changes};
 use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig, Start};
@@ -162,12 +163,17 @@ impl Speaker {
         changes: &[Change],
     ) {
         let Some(peer) = self.peer_mut(source) else { return };
-        peer.config = config;
+        let before = std::mem::replace(&mut peer.config, config);
         let left = std::mem::replace(&mut peer.range, range);
         self.count_born(left, range);
         let resets = || changes.iter().filter(|change| change.class == Class::Reset);
         let other = resets().find(|change| makes_another_peer(change));
-        if let Some(change) = other.or_else(|| resets().next()) {
+        if let Mode::Rehearsal { ranged } = &mut self.mode {
+            ranged.extend(changes.iter().filter(|change| range.is_some() && change.peer.is_some()).cloned());
+            if resets().next().is_some() {
+                self.suppose_back(source, changes, &before);
+            }
+        } else if let Some(change) = other.or_else(|| resets().next()) {
             let (told, why) = (Notification::new(cease::OTHER_CONFIGURATION_CHANGE), Why::Reconfigured(change.reason));
             // The routes of a session that comes back with another key or capability are as good as before (RFC 8538 §5.1).
             let reset = if other.is_some() { Reset::Hard } else { Reset::Graceful };
@@ -256,7 +262,7 @@ impl Speaker {
     /// it; what external peers have said also where it is now another prefix that is this node's own.
     fn judge_again(&mut self, peers: &[(Source, Class)], guarded: bool) {
         let mut said = BTreeSet::new();
-        for (source, class) in peers.iter().copied() {
+        for (source, class) in peers.iter().map(|(source, class)| (*source, by_tables(*class))) {
             let Some(peer) = self.peer(source) else { continue };
             let config = peer.config.clone();
             if let Some(info) = self.shared.source_mut(source) {

@@ -12,6 +12,7 @@ mod io;
 mod learn;
 mod peer;
 mod refresh;
+mod rehearse;
 mod restart;
 mod routes;
 mod view;
@@ -29,6 +30,8 @@ pub use self::io::{
     Best, CloseReason, ConnId, ConnectError, Dial, Input, NextHop, NextHops, Output, PeerChange, RouteChange,
 };
 use self::peer::{Conn, Peer};
+use self::rehearse::Mode;
+pub use self::rehearse::{Named, Rehearsal, Rehearsed};
 use self::restart::Deferral;
 pub use self::view::{Counters, PeerStatus, Why};
 use crate::config::{PeerKey, SpeakerConfig, Start};
@@ -40,7 +43,7 @@ use crate::wire::{Prefix4, Prefix6};
 const STALL: Duration = Duration::from_secs(1);
 
 /// A BGP speaker without a network. One per node.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Speaker {
     config: SpeakerConfig,
     local: Local,
@@ -63,6 +66,7 @@ pub struct Speaker {
     /// Peers from listen ranges of which nothing may be left.
     fading: Vec<Source>,
     outputs: VecDeque<Output>,
+    mode: Mode,
 }
 
 impl Speaker {
@@ -92,6 +96,7 @@ impl Speaker {
             born: BTreeMap::new(),
             fading: Vec::new(),
             outputs: VecDeque::new(),
+            mode: Mode::Live,
             config: empty,
         };
         speaker.configure(now, config);

@@ -14,7 +14,7 @@ use crate::session::Fsm;
 use crate::wire::{AttrError, FamilySet};
 
 /// A configured peer, or one that came from a listen range.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Peer {
     pub key: PeerKey,
     /// Peers of one range share it.
@@ -80,7 +80,7 @@ impl Peer {
 }
 
 /// An open connection or a dial.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Conn {
     pub source: crate::rib::Source,
     /// Octets handed out and not yet reported as written.

@@ -98,7 +98,7 @@ impl Speaker {
         PeerStatus { key: peer.key, since: peer.fsm.since(), view, counters, last_fault }
     }
 
-    fn advertised(&self, source: Source) -> u64 {
+    pub(super) fn advertised(&self, source: Source) -> u64 {
         let ipv4 = self.ipv4.group_of(source).map_or(0, |(_, group)| group.told_to(source));
         let ipv6 = self.ipv6.group_of(source).map_or(0, |(_, group)| group.told_to(source));
         ipv4 + ipv6
