@@ -141,6 +141,7 @@ fields! {
         interfaces: Class::SoftBoth, "the links of this node";
         drain: Class::SoftOut, "whether this node is taken out of service";
         multipath: Class::SoftIn, "how many paths a route may use";
+        monitoring: Class::Hot, "the BMP stations";
         timers: Class::Hot, "timers, for the next session";
     }
 }

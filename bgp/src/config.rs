@@ -13,6 +13,7 @@ use model::filter::Filters;
 use model::{Asn, ClusterId, Family, Prefix, RouterId};
 use serde::{Deserialize, Serialize};
 
+use crate::bmp::Monitoring;
 pub use crate::neighbours::{ListenRange, PeerKey, RemoteAs};
 
 /// The port of BGP (RFC 4271 §8.2.1).
@@ -51,6 +52,8 @@ pub struct SpeakerConfig {
     pub drain: Option<Drain>,
     /// How many equal paths a route may use, and which count as equal.
     pub multipath: Multipath,
+    /// Who is told of sessions and tables by BMP (RFC 7854). A change concerns the stations alone.
+    pub monitoring: Monitoring,
     /// Timers and limits of sessions.
     pub timers: Timers,
 }
@@ -73,6 +76,7 @@ impl SpeakerConfig {
             interfaces: Vec::new(),
             drain: None,
             multipath: Multipath::default(),
+            monitoring: Monitoring::default(),
             timers: Timers::default(),
         }
     }

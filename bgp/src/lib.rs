@@ -1,7 +1,7 @@
 //! A BGP-4 speaker without a network: no sockets, no clock, no threads; bytes, time and randomness are arguments.
 //!
 //! `wire` is the codec, `session` the state machine of one peer, `rib` the tables, `filter` what is believed and told,
-//! `change` what a new configuration does to what is up, `speaker` all of it together, `bfd` watches the paths to peers, `sim` a network of speakers under a virtual clock.
+//! `change` what a new configuration does to what is up, `speaker` all of it together, `bfd` watches the paths to peers, `bmp` tells stations of it all, `sim` a network of speakers under a virtual clock.
 //!
 //! | type | how many |
 //! |---|---|
@@ -27,6 +27,7 @@
 //! ```
 
 pub mod bfd;
+pub mod bmp;
 pub mod change;
 pub mod config;
 mod filter;

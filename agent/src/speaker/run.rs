@@ -311,6 +311,7 @@ impl Loop {
                 }
             }
             Output::Route(change) => self.changes.route(change),
+            Output::Station { .. } => {}
             Output::Peer(change) => {
                 self.log_peer(&change);
                 self.changes.peer(change);

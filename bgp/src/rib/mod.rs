@@ -6,6 +6,7 @@
 pub mod best;
 mod choice;
 mod compare;
+mod dump;
 mod export;
 mod few;
 mod group;
@@ -18,6 +19,7 @@ mod shared;
 mod table;
 mod treat;
 mod unicast;
+mod watch;
 
 pub use reason::Reason;
 
@@ -30,3 +32,4 @@ pub(crate) use shared::{Counts, Flow, Hold, RouteAttrs, Shared, SourceInfo};
 pub(crate) use table::{Age, Dest, OWN, Path, Source, Told};
 pub(crate) use treat::{Standing, is_leaving};
 pub(crate) use unicast::{Forget, RibPrefix, Unicast};
+pub(crate) use watch::{Seen, Sight};

@@ -10,6 +10,7 @@ use model::{Asn, ClusterId, Family, RouterId};
 use super::best::{Candidate, Rank, Side};
 use super::intern::Interner;
 use super::table::{OWN, Path, Source};
+use super::watch::Watch;
 use crate::config::{ImportPolicy, Interface, Multipath, PeerKey, Reflection, SpeakerConfig};
 use crate::filter::Refusal;
 use crate::speaker::NextHops;
@@ -143,6 +144,7 @@ pub(crate) struct Shared {
     pub interfaces: Vec<Interface>,
     pub multipath: Multipath,
     pub hold: Hold,
+    pub watch: Watch,
 }
 
 /// Whether learned routes wait for the initial exchange to end (RFC 4724 §4.1).
@@ -164,6 +166,7 @@ impl Shared {
             interfaces: config.interfaces.clone(),
             multipath: config.multipath,
             hold,
+            watch: Watch::default(),
         }
     }
 

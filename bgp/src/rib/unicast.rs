@@ -158,6 +158,11 @@ impl<P: RibPrefix> Unicast<P> {
         shared.attrs.hold(path.attrs, 1);
         let old = self.table.put(id, path);
         count(shared, &path, P::FAMILY, Step::Up);
+        if shared.is_watched(path.source)
+            && let Some(dest) = self.table.dest(id)
+        {
+            shared.saw_path(dest.prefix.into(), old.as_ref(), &path);
+        }
         if let Some(old) = old {
             count(shared, &old, P::FAMILY, Step::Down);
             shared.attrs.release(old.attrs);
@@ -170,11 +175,14 @@ impl<P: RibPrefix> Unicast<P> {
 
     fn extract(&mut self, shared: &mut Shared, id: DestId, picked: impl Fn(&Path) -> bool) {
         let Some(dest) = self.table.dest_mut(id) else { return };
-        let mut any = false;
+        let (mut any, prefix) = (false, dest.prefix);
         dest.paths.extract(
             |path| picked(path),
             |path| {
                 any = true;
+                if shared.is_watched(path.source) {
+                    shared.saw_end(prefix.into(), &path);
+                }
                 count(shared, &path, P::FAMILY, Step::Down);
                 shared.attrs.release(path.attrs);
             },
@@ -397,6 +405,7 @@ impl<P: RibPrefix> Unicast<P> {
     fn settle(&mut self, shared: &mut Shared, id: DestId, outboxes: &mut [Outbox<P>], emits: &mut Vec<Emit>) {
         let Some(dest) = self.table.dest_mut(id) else { return };
         let chosen = choice::choose(shared, dest.paths.as_slice());
+        shared.saw_best(dest.prefix.into(), chosen.as_ref().map(|chosen| &chosen.path));
         let hops = chosen.as_ref().and_then(|chosen| choice::hops(shared, dest.paths.as_slice(), chosen));
         let name = hops.as_ref().map_or(NO_HOPS, |hops| shared.hops.intern(hops.clone()));
         let old = std::mem::replace(&mut dest.hops, name);
@@ -521,7 +530,7 @@ fn due<P: RibPrefix>(table: &Table<P>, number: u16, ids: Vec<DestId>) -> Outbox<
 }
 
 /// What a group was told of destinations that its member has not heard of.
-fn new<P: RibPrefix>(table: &Table<P>, number: u16, ids: std::ops::Range<DestId>) -> Outbox<P> {
+pub(super) fn new<P: RibPrefix>(table: &Table<P>, number: u16, ids: std::ops::Range<DestId>) -> Outbox<P> {
     let dests = ids.filter_map(|id| table.dest(id));
     let told = dests.filter_map(|dest| {
         let told = dest.told.as_slice().iter().find(|told| told.group == number)?;

@@ -13,8 +13,8 @@ use crate::bfd::Fall;
 use crate::config::PeerKey;
 use crate::rib::{Emit, Flow, Source};
 use crate::session::{Action, Agreed, Env, Fsm, Reset, Why};
-use crate::wire::Notification;
 use crate::wire::notification::{self, cease};
+use crate::wire::{MessageType, Notification};
 
 impl Speaker {
     pub(super) fn peer(&self, source: Source) -> Option<&Peer> {
@@ -77,8 +77,14 @@ impl Speaker {
                 self.by_conn.remove(&conn);
                 self.outputs.push_back(Output::Close { conn });
             }
-            Action::Send(conn, bytes) => self.send(now, conn, bytes, 1),
-            Action::SetContext(conn, context) => self.outputs.push_back(Output::SetContext { conn, context }),
+            Action::Send(conn, bytes) => {
+                self.monitor.traces.sent(conn, &bytes);
+                self.send(now, conn, bytes, 1);
+            }
+            Action::SetContext(conn, context) => {
+                self.monitor.traces.agreed(conn, &context);
+                self.outputs.push_back(Output::SetContext { conn, context });
+            }
             Action::Up => self.session_up(now, source),
             Action::Down(retention) => self.session_down(now, source, retention),
         }
@@ -97,6 +103,9 @@ impl Speaker {
         }
         if full && let Some(info) = self.shared.source_mut(source) {
             info.flow = Flow::Full;
+        }
+        if bytes.get(18) == Some(&MessageType::Update.value()) {
+            self.tell_sent(now, source, &bytes);
         }
         self.outputs.push_back(Output::Send { conn, bytes });
     }

@@ -83,6 +83,7 @@ impl Speaker {
             peers.push((source, own.iter().map(|change| change.class).fold(whole, Class::and)));
         }
         self.originate(&old, &new);
+        self.monitor_by(&new.monitoring);
         self.follow_drain(now);
         self.judge_again(&peers, guarded);
         if whole != Class::Hot {

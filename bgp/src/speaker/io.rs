@@ -10,6 +10,7 @@ use model::Prefix;
 use model::api::show::SessionState;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::monitor::{StationInput, StationOutput};
 use crate::bfd::Fall;
 use crate::config::{PeerKey, Secret, SpeakerConfig};
 use crate::rib::Reason;
@@ -91,6 +92,13 @@ pub enum Input {
         /// Why.
         fall: Fall,
     },
+    /// Something happened to a station's connection.
+    Station {
+        /// Which: a key of [`Monitoring::stations`](crate::bmp::Monitoring::stations).
+        station: SocketAddr,
+        /// What.
+        input: StationInput,
+    },
     /// Ask the peer for its routes again (RFC 2918), as `margayctl` may want.
     Refresh {
         /// Whom.
@@ -167,6 +175,13 @@ pub enum Output {
     Route(RouteChange),
     /// A session changed its state.
     Peer(PeerChange),
+    /// A station is to get something.
+    Station {
+        /// Which.
+        station: SocketAddr,
+        /// What.
+        output: StationOutput,
+    },
     /// The initial routes are complete, or as complete as waiting makes them: what a predecessor left in the kernel and
     /// no [`Output::Route`] has named until now may go. Once in a speaker's life.
     InSync,

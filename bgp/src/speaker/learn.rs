@@ -14,6 +14,7 @@ impl Speaker {
         if let Some(peer) = self.peer_mut(source) {
             peer.counters.messages_in += 1;
         }
+        self.monitor.traces.received(conn, &message);
         let delivery = self.with_peer(now, source, |fsm, env| fsm.message(env, conn, &message));
         if delivery != Some(Delivery::Routes) {
             return;
@@ -46,6 +47,7 @@ impl Speaker {
         }
         if let Some(family) = update.end_of_rib {
             self.end_of_rib(source, family);
+            self.tell_end_of_rib(now, source, family);
         }
         self.bound_prefixes(now, source);
     }

@@ -10,6 +10,7 @@ mod dynamic;
 mod filter_test;
 mod io;
 mod learn;
+mod monitor;
 mod peer;
 mod refresh;
 mod rehearse;
@@ -29,6 +30,8 @@ pub use self::dynamic::Refused;
 pub use self::io::{
     Best, CloseReason, ConnId, ConnectError, Dial, Input, NextHop, NextHops, Output, PeerChange, RouteChange,
 };
+use self::monitor::Monitor;
+pub use self::monitor::{StationEnd, StationInput, StationOutput, StationState, StationStatus};
 use self::peer::{Conn, Peer};
 use self::rehearse::Mode;
 pub use self::rehearse::{Named, Rehearsal, Rehearsed};
@@ -65,6 +68,7 @@ pub struct Speaker {
     born: BTreeMap<Prefix, usize>,
     /// Peers from listen ranges of which nothing may be left.
     fading: Vec<Source>,
+    monitor: Monitor,
     outputs: VecDeque<Output>,
     mode: Mode,
 }
@@ -95,6 +99,7 @@ impl Speaker {
             jitter: Jitter::new(seed),
             born: BTreeMap::new(),
             fading: Vec::new(),
+            monitor: Monitor::default(),
             outputs: VecDeque::new(),
             mode: Mode::Live,
             config: empty,
@@ -113,14 +118,18 @@ impl Speaker {
     pub fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Configure(config) => self.configure(now, *config),
-            Input::Connected { conn, local, .. } => {
+            Input::Connected { conn, local, remote } => {
+                self.monitor.traces.opened(conn, remote);
                 self.with_conn(now, conn, |fsm, env| fsm.connected(env, conn, local));
             }
             Input::ConnectFailed { conn, reason } => {
                 self.with_conn(now, conn, |fsm, env| fsm.connect_failed(env, conn, reason));
                 self.by_conn.remove(&conn);
             }
-            Input::Accepted { conn, local, remote } => self.accepted(now, conn, local, remote),
+            Input::Accepted { conn, local, remote } => {
+                self.monitor.traces.opened(conn, remote);
+                self.accepted(now, conn, local, remote);
+            }
             Input::Message { conn, message } => self.message(now, conn, message),
             Input::DecodeError { conn, notification } => {
                 self.with_conn(now, conn, |fsm, env| fsm.undecodable(env, conn, &notification));
@@ -131,6 +140,7 @@ impl Speaker {
             }
             Input::Drained { conn, octets } => self.drained(now, conn, octets),
             Input::BfdFell { address, fall } => self.bfd_fell(now, address, fall),
+            Input::Station { station, input } => self.station(now, station, input),
             Input::Refresh { peer } => self.ask_again(now, peer),
             Input::Shutdown { message } => self.shut_down(now, &message),
         }
@@ -156,6 +166,7 @@ impl Speaker {
             }
             self.tick_peer(now, source);
         }
+        self.report_statistics_if_due(now);
         self.end_drain_if_due(now);
         self.bury();
         self.end_deferral_if_due(now);
@@ -164,7 +175,7 @@ impl Speaker {
     /// When [`Speaker::tick`] is to be called next, if nothing else happens.
     pub fn deadline(&self) -> Option<Time> {
         let timer = self.timers.first().map(|(due, _)| *due);
-        [timer, self.deferral.deadline(), self.drain.deadline()].into_iter().flatten().min()
+        [timer, self.deferral.deadline(), self.drain.deadline(), self.monitor.deadline()].into_iter().flatten().min()
     }
 
     /// The next thing to do or to know. Work on routes is done in here, some thousand prefixes at a call, so that an
@@ -175,7 +186,8 @@ impl Speaker {
                 return Some(output);
             }
             self.outputs.shrink_to(64);
-            if !self.work(now) {
+            self.tell_sight(now);
+            if self.outputs.is_empty() && !self.work(now) && !self.dump_some(now) {
                 return None;
             }
         }

@@ -74,11 +74,13 @@ impl Speaker {
                 self.in_tables(family, ForgetPaths(source, Forget::Stale));
             }
         }
+        self.tell_up(now, source);
         self.enter_tables(source);
     }
 
     /// The session that was Established is over.
     pub(super) fn session_down(&mut self, now: Time, source: Source, retention: Retention) {
+        self.tell_down(now, source);
         self.ipv4.leave(&mut self.shared, source);
         self.ipv6.leave(&mut self.shared, source);
         let (kept, until) = match retention {

@@ -42,6 +42,11 @@ fn any_open_that_is_taken_can_be_sent_and_comes_back_the_same() {
 }
 
 #[test]
+fn any_bmp_message_that_is_taken_comes_back_the_same() {
+    hold("bmp");
+}
+
+#[test]
 fn any_datagrams_leave_bfd_working_and_quiet() {
     hold("bfd");
 }

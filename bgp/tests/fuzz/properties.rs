@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use bgp::bfd::{self, Arrival, Distance, Packet, Sessions};
+use bgp::bmp;
 use bgp::wire::{
     AsWidth, Attributes, Context, FamilySet, FirstAs, Frame, Framer, MAX_EXTENDED_MESSAGE, Message, MessageType, Open,
     PeerKind, Transmit, Update, Verdict, encode,
@@ -21,8 +22,8 @@ pub fn property(target: &str) -> Option<Property> {
 }
 
 /// All of them.
-pub const TARGETS: [(&str, Property); 5] =
-    [("message", message), ("update", update), ("attribute", attribute), ("open", open), ("bfd", bfd)];
+pub const TARGETS: [(&str, Property); 6] =
+    [("message", message), ("update", update), ("attribute", attribute), ("open", open), ("bfd", bfd), ("bmp", bmp)];
 
 /// A stream of whole messages, cut at odd places: framed, decoded, printed; what waits stays bounded.
 pub fn message(octets: &[u8]) {
@@ -182,5 +183,20 @@ pub fn bfd(octets: &[u8]) {
         assert!(sessions.deadline().is_none_or(|at| at > now));
         // At once, an answer, and what a timer wanted.
         assert!(sent <= 1 + 3 * heard);
+    }
+}
+
+/// A stream of BMP messages: each is refused, or can be written and read again, and takes no more room than it came in.
+pub fn bmp(octets: &[u8]) {
+    let mut rest = octets;
+    while let Ok(Some(whole)) = bmp::length(rest) {
+        let Some((message, tail)) = rest.split_at_checked(whole) else { return };
+        rest = tail;
+        let Ok(message) = bmp::Message::decode(message) else { continue };
+        let mut again = Vec::new();
+        message.encode(&mut again);
+        assert_eq!(bmp::length(&again), Ok(Some(again.len())));
+        assert_eq!(bmp::Message::decode(&again), Ok(message));
+        assert!(again.len() <= whole);
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bgp::config::Dialling;
-use bgp::speaker::{CloseReason, ConnId};
+use bgp::speaker::{CloseReason, ConnId, StationOutput};
 use bgp::wire::attr::Origin;
 use bgp::wire::capability::{GracefulFamily, GracefulRestart};
 use bgp::wire::{
@@ -37,6 +37,8 @@ pub struct Peer {
     pub said: Vec<Said>,
     /// Prefixes with a best path that the speaker has learned.
     pub routes: BTreeSet<String>,
+    /// What stations were to get since the last look.
+    pub monitored: Vec<StationOutput>,
     remote_as: Asn,
     framer: Framer,
     context: Context,
@@ -79,7 +81,9 @@ impl Peer {
         heard.extend_messages();
         let (framer, now) = (Framer::new(), Time::START);
         let (said, routes, remote_as) = (Vec::new(), BTreeSet::new(), asn(remote_as));
-        let mut peer = Peer { speaker, now, conn, open: false, said, routes, remote_as, framer, context, heard };
+        let monitored = Vec::new();
+        let open = false;
+        let mut peer = Peer { speaker, now, conn, open, said, routes, monitored, remote_as, framer, context, heard };
         peer.outputs();
         peer
     }
@@ -98,6 +102,7 @@ impl Peer {
                     self.framer.follow(&context);
                     self.context = context;
                 }
+                Output::Station { output, .. } => self.monitored.push(output),
                 Output::Close { conn } if conn == self.conn => self.open = false,
                 Output::Send { conn, bytes } if conn == self.conn => {
                     self.speaker.handle(self.now, Input::Drained { conn, octets: bytes.len() });
