@@ -24,7 +24,7 @@ pub(crate) struct Seen {
 }
 
 /// What is watched, and what was seen.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Watch {
     tables: BTreeSet<Table>,
     /// Peers whose tables the watchers know of.

@@ -84,7 +84,7 @@ pub struct StationStatus {
 }
 
 /// All that there is to know about stations.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Monitor {
     stations: BTreeMap<SocketAddr, Line>,
     /// Of each session that is up, what its messages say.
@@ -97,7 +97,7 @@ pub(super) struct Monitor {
 }
 
 /// A configured station.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Line {
     tables: BTreeSet<Table>,
     stage: Stage,

@@ -19,10 +19,10 @@ use crate::wire::{self, AsWidth, Context, FamilySet, Open};
 const TCP_CONNECTION_FAILS: u16 = 18;
 
 /// What went over connections that a station may want to see.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(in crate::speaker) struct Traces(HashMap<ConnId, Trace>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Trace {
     remote_port: u16,
     sent: Bytes,
