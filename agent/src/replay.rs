@@ -42,6 +42,10 @@ pub fn describe(world: &World, desired: &Desired, out: &mut impl Write) -> io::R
                 }
                 writeln!(out)?;
             }
+            for (prefix, range) in &config.ranges {
+                let (peer, most) = (range.peer(), range.most());
+                writeln!(out, "at most {most} peers from {prefix} as {} ({})", peer.remote_as, peer.name)?;
+            }
             if let Some(drain) = &config.drain {
                 writeln!(out, "drain {} s {:?}", drain.wait.as_secs_f64(), drain.message)?;
             }

@@ -171,6 +171,61 @@ fn a_bgppeer_by_address_wins_over_the_mesh_and_one_for_some_nodes_over_one_for_a
 }
 
 #[test]
+fn a_listen_range_is_planned_once_and_not_without_its_password() {
+    let objects = nodes()
+        + &object("BGPConfiguration", "default", "{nodeToNodeMeshEnabled: false}")
+        + &object("BGPPeer", "clients", "{listenRange: 10.0.0.0/16, peerType: iBGP, maxDynamicPeers: 5000}")
+        + &object("BGPPeer", "racks", "{listenRange: 'fd00::/48', peerType: eBGP}")
+        + &object("BGPPeer", "twice", "{listenRange: 10.0.0.0/16, asNumber: 65000}")
+        + &object("BGPPeer", "elsewhere", "{listenRange: 10.1.0.0/16, asNumber: 65000, node: n2}")
+        + &object(
+            "BGPPeer",
+            "signed",
+            "{listenRange: 10.2.0.0/16, asNumber: 65000, password: {secretKeyRef: {name: bgp, key: k}}}",
+        );
+    let text = plan(&objects, vec![]);
+    assert_eq!(
+        lines(&text, "at most"),
+        [
+            "at most 5000 peers from 10.0.0.0/16 as 64512 (clients)",
+            "at most 1000 peers from fd00::/48 as any other than ours (racks)",
+        ]
+    );
+    assert_eq!(
+        lines(&text, "problem"),
+        [
+            "problem BGPPeer/signed: spec.password: Secret bgp is not there: no session with peers from 10.2.0.0/16",
+            "problem BGPPeer/twice: 10.0.0.0/16 is listened for by BGPPeer/clients: not used",
+        ]
+    );
+}
+
+#[test]
+fn two_peerings_with_one_router_differ_in_port_or_source_address() {
+    let objects = nodes()
+        + &object("BGPConfiguration", "default", "{nodeToNodeMeshEnabled: false}")
+        + &object("BGPPeer", "a", "{peerIP: 10.0.0.254, asNumber: 65000, sourceAddress: 10.0.0.1}")
+        + &object("BGPPeer", "b", "{peerIP: 10.0.0.254, asNumber: 65000, sourceAddress: 10.0.0.11}")
+        + &object("BGPPeer", "c", "{peerIP: '10.0.0.254:1790', asNumber: 65000}")
+        + &object("BGPPeer", "d", "{peerIP: 'fe80::1%eth0', peerType: eBGP}")
+        + &object("BGPPeer", "e", "{peerIP: 'fe80::1%eth9', peerType: eBGP}");
+    let text = plan(&objects, uplink());
+    assert_eq!(
+        lines(&text, "peer"),
+        [
+            "peer 10.0.0.254 from 10.0.0.1 as 65000 (a)",
+            "peer 10.0.0.254 from 10.0.0.11 as 65000 (b)",
+            "peer 10.0.0.254:1790 as 65000 (c)",
+            "peer fe80::1%2 as any other than ours (d)",
+        ]
+    );
+    assert_eq!(
+        lines(&text, "problem"),
+        ["problem BGPPeer/e: spec.peerIP: there is no interface eth9: no session with fe80::1%eth9"]
+    );
+}
+
+#[test]
 fn a_route_reflector_leaves_the_mesh_and_its_clients_peer_back_with_it() {
     let reflector = |own: &str, other: &str| {
         node("n1", "10.0.0.1/24", "10.244.1.0/24", own)

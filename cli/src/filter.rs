@@ -60,7 +60,8 @@ fn offline(objects: &[Object], node: &str, question: &FilterTest) -> anyhow::Res
     let filters = Filters::new(peer.filters.iter().map(|name| (name.as_str(), of_name(name))));
     let local_as = node.asn.or_else(|| default_as(objects)).unwrap_or(Asn::CALICO_DEFAULT);
     let internal = peer.as_number.is_none_or(|asn| asn == local_as);
-    let peer_type = if internal { PeerType::Internal } else { PeerType::External };
+    let told = if internal { PeerType::Internal } else { PeerType::External };
+    let peer_type = peer.peer_type.unwrap_or(told);
     let directions = [Direction::Import, Direction::Export].into_iter();
     let directions = directions.filter(|one| question.direction.is_none_or(|wanted| wanted == *one));
     Ok(directions.map(|direction| judge(peer, node, &filters, peer_type, direction, question.prefix)).collect())
@@ -68,9 +69,9 @@ fn offline(objects: &[Object], node: &str, question: &FilterTest) -> anyhow::Res
 
 /// The BGPPeer of this name, or the one that rules for this address: one for some nodes comes before one for all.
 fn peer_of<'a>(objects: &'a [Object], node: &Node, name: &str) -> Option<&'a BgpPeer> {
-    let peers = objects.iter().filter_map(|o| if let Object::BgpPeer(peer) = o { Some(peer) } else { None });
+    let peers = objects.iter().filter_map(|o| if let Object::BgpPeer(peer) = o { Some(&**peer) } else { None });
     let asked = |peer: &&BgpPeer| {
-        peer.meta.name == name || peer.peer_ip.is_some_and(|address| address.address.to_string() == name)
+        peer.meta.name == name || peer.whom.address().is_some_and(|address| address.to_string() == name)
     };
     let mut found: Vec<&BgpPeer> = peers.filter(asked).filter(|peer| peer.is_for(node)).collect();
     found.sort_by_key(|peer| (peer.node.is_none() && peer.node_selector.is_none(), &peer.meta.name));
@@ -100,7 +101,7 @@ fn judge(
     let (filter, rule) = chain.name_of(decision).map_or((None, None), |(name, rule)| (Some(name), rule));
     FilterTestView {
         name: peer.meta.name.clone(),
-        peer: peer.peer_ip.map(|address| address.address),
+        peer: peer.whom.address(),
         direction,
         list: List::of(direction, prefix.family()),
         prefix,

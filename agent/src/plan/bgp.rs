@@ -10,14 +10,12 @@ use std::time::Duration;
 
 use bgp::bfd;
 use bgp::config::{
-    BGP_PORT, Dialling, GracefulRestart, Interface, NextHopMode, Origination, PeerConfig, PeerKey, Reflection, Secret,
-    SpeakerConfig, Start,
+    BGP_PORT, Dialling, GracefulRestart, Interface, ListenRange, NextHopMode, Origination, PeerConfig, PeerKey,
+    Reflection, RemoteAs, Secret, SpeakerConfig, Start,
 };
 use model::api::show::PeerKind;
 use model::filter::Filters;
-use model::object::{
-    self, BgpConfiguration, BgpFilter, BgpPeer, Community, Node, ReversePeering, SecretKeyRef, SourceAddress,
-};
+use model::object::{self, BgpConfiguration, BgpFilter, BgpPeer, Community, Node, ReversePeering, SecretKeyRef, Whom};
 use model::{Asn, Family, Prefix, RouterId};
 
 use crate::world::{Objects, World};
@@ -69,17 +67,21 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
     config.pools = objects.pools().map(|p| p.cidr).collect();
     config.originate = originate(objects, node, &settings);
     let mut peers = Peers {
+        world,
         objects,
         settings: &settings,
         node,
         local_as: config.local_as,
         found: BTreeMap::new(),
+        ranges: BTreeMap::new(),
         problems: vec![],
     };
     peers.add_objects();
     peers.add_mesh();
     config.peers = peers.found;
-    if config.peers.values().any(|peer| peer.filters.ask_for_interfaces()) {
+    config.ranges = peers.ranges;
+    let ranged = config.ranges.values().map(|range| &**range.peer());
+    if config.peers.values().chain(ranged).any(|peer| peer.filters.ask_for_interfaces()) {
         let subnets = world.kernel.subnets().into_iter();
         config.interfaces = subnets.map(|(subnet, name)| Interface { subnet, name: name.into() }).collect();
     }
@@ -158,13 +160,15 @@ fn originate(objects: &Objects, node: &Node, settings: &Settings) -> BTreeMap<Pr
 }
 
 /// Peers as they are found, the more particular first.
-struct Peers<'a> {
+pub(super) struct Peers<'a> {
+    pub(super) world: &'a World,
     objects: &'a Objects,
     settings: &'a Settings<'a>,
-    node: &'a Node,
-    local_as: Asn,
+    pub(super) node: &'a Node,
+    pub(super) local_as: Asn,
     found: BTreeMap<PeerKey, PeerConfig>,
-    problems: Vec<String>,
+    pub(super) ranges: BTreeMap<Prefix, ListenRange>,
+    pub(super) problems: Vec<String>,
 }
 
 impl Peers<'_> {
@@ -181,16 +185,13 @@ impl Peers<'_> {
 
     fn add_object(&mut self, peer: &BgpPeer, kind: PeerKind) {
         if peer.is_for(self.node) {
-            if let (Some(address), Some(asn)) = (peer.peer_ip, peer.as_number) {
-                let key = PeerKey::new(address.address).on_port(address.port.unwrap_or(BGP_PORT));
-                self.add(key, self.by_object(peer, kind, key, asn), Some(peer));
-            }
-            if let Some(selector) = &peer.peer_selector {
+            self.add_whom(peer, kind);
+            if let Whom::Nodes(selector) = &peer.whom {
                 self.nodes(peer, kind, |other| selector.chooses(&other.meta.labels));
             }
         }
         // The other direction: nodes that peer with this one by selector expect it to peer back.
-        let chosen = peer.peer_selector.as_ref().is_some_and(|s| s.chooses(&self.node.meta.labels));
+        let chosen = matches!(&peer.whom, Whom::Nodes(selector) if selector.chooses(&self.node.meta.labels));
         if chosen && peer.reverse_peering == ReversePeering::Auto {
             self.nodes(peer, kind, |other| peer.is_for(other));
         }
@@ -201,7 +202,7 @@ impl Peers<'_> {
             for family in Family::ALL {
                 let Some(key) = self.node_key(other, family) else { continue };
                 let asn = self.settings.as_number(other);
-                let mut config = self.by_object(peer, kind, key, asn);
+                let mut config = self.by_object(peer, kind, key.address, asn.into());
                 config.families = vec![family];
                 config.reflection = self.reflection(&config, Some(other));
                 self.add(key, config, Some(peer));
@@ -245,14 +246,11 @@ impl Peers<'_> {
         Some(PeerKey::new(address).on_port(self.settings.listen_port(self.objects, other.name.as_str())))
     }
 
-    fn by_object(&self, peer: &BgpPeer, kind: PeerKind, key: PeerKey, asn: Asn) -> PeerConfig {
-        let family = Family::of(key.address);
-        let mut config = PeerConfig::new(peer.meta.name.clone(), asn);
+    pub(super) fn by_object(&self, peer: &BgpPeer, kind: PeerKind, address: IpAddr, remote: RemoteAs) -> PeerConfig {
+        let family = Family::of(address);
+        let mut config = PeerConfig::new(peer.meta.name.clone(), remote);
         config.kind = kind;
-        config.local_address = match peer.source_address {
-            SourceAddress::UseNodeIP => self.node.address(family).map(|a| a.address),
-            SourceAddress::None => None,
-        };
+        config.local_address = self.source(peer, address);
         if let Some(hold) = peer.hold_time {
             config.hold_time = whole_seconds(hold.0);
         }
@@ -277,7 +275,7 @@ impl Peers<'_> {
         });
         // The other family too, where we have a next hop for it: the peer decides whether it wants it.
         config.families = Family::ALL.into_iter().filter(|f| *f == family || self.node.address(*f).is_some()).collect();
-        let peer_node = self.objects.nodes().find(|n| n.address(family).is_some_and(|a| a.address == key.address));
+        let peer_node = self.objects.nodes().find(|n| n.address(family).is_some_and(|a| a.address == address));
         config.reflection = self.reflection(&config, peer_node);
         config
     }
@@ -307,31 +305,47 @@ impl Peers<'_> {
         }
     }
 
-    /// Adds a peer unless a more particular one has its address and port. Without its password a peer is left out:
-    /// a session that was to be authenticated must not come up without.
-    fn add(&mut self, key: PeerKey, mut config: PeerConfig, object: Option<&BgpPeer>) {
-        let own = Family::ALL.iter().filter_map(|f| self.node.address(*f)).any(|a| a.address == key.address);
-        if own {
-            return;
-        }
+    /// A peer with its password, and with a word on filters that are not there. Without its password a peer is left
+    /// out: a session that was to be authenticated must not come up without.
+    pub(super) fn complete(
+        &mut self,
+        mut config: PeerConfig,
+        object: Option<&BgpPeer>,
+        whom: &str,
+    ) -> Option<PeerConfig> {
         if let Some(reference) = object.and_then(|o| o.password.as_ref()) {
             match self.password(reference) {
                 Ok(secret) => config.password = Some(secret),
                 Err(problem) => {
                     self.problems
-                        .push(format!("BGPPeer/{}: spec.password: {problem}: no session with {key}", config.name));
-                    return;
+                        .push(format!("BGPPeer/{}: spec.password: {problem}: no session with {whom}", config.name));
+                    return None;
                 }
             }
         }
         let missing = object.into_iter().flat_map(|peer| self.filters(peer)).filter(|(_, filter)| filter.is_none());
         let missing: Vec<String> = missing.map(|(name, _)| format!("BGPFilter/{name}")).collect();
-        if !missing.is_empty() && !self.found.contains_key(&key) {
+        if !missing.is_empty() {
             self.problems.push(format!(
-                "BGPPeer/{}: spec.filters: {} does not exist: nothing is accepted from {key} or told to it until it does",
+                "BGPPeer/{}: spec.filters: {} does not exist: nothing is accepted from {whom} or told to it until it does",
                 config.name,
                 missing.join(", ")
             ));
+        }
+        Some(config)
+    }
+
+    /// Adds a peer unless a more particular one has its address and port.
+    pub(super) fn add(&mut self, key: PeerKey, config: PeerConfig, object: Option<&BgpPeer>) {
+        let own = Family::ALL.iter().filter_map(|f| self.node.address(*f)).any(|a| a.address == key.address);
+        if own {
+            return;
+        }
+        // Of a peer that is not used, only that is to be said.
+        let known = self.problems.len();
+        let Some(config) = self.complete(config, object, &key.to_string()) else { return };
+        if self.found.contains_key(&key) {
+            self.problems.truncate(known);
         }
         match self.found.entry(key) {
             Entry::Vacant(entry) => {

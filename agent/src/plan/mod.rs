@@ -6,5 +6,6 @@ pub mod drain;
 pub mod encap;
 pub mod mtu;
 mod nat;
+mod neighbours;
 pub mod pods;
 pub mod routes;

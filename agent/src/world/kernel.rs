@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use dataplane::actual::{Actual, ActualRoute, Address, KernelEvent, Link};
 use dataplane::want::RouteKey;
@@ -44,6 +45,11 @@ impl Kernel {
     /// The link of this name.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.actual.link(name)
+    }
+
+    /// The link of this name, as link-local addresses are said to be on it (RFC 4007 §11).
+    pub fn scope(&self, name: &str) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.link(name)?.index)
     }
 
     /// The link that has this address.

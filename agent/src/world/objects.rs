@@ -58,7 +58,7 @@ impl Objects {
 
     /// All BGPPeers, in order of name.
     pub fn bgp_peers(&self) -> impl Iterator<Item = &BgpPeer> {
-        self.of(Kind::BgpPeer).filter_map(|o| if let Object::BgpPeer(p) = o { Some(p) } else { None })
+        self.of(Kind::BgpPeer).filter_map(|o| if let Object::BgpPeer(p) = o { Some(&**p) } else { None })
     }
 
     /// A BGPFilter by name.

@@ -7,6 +7,7 @@ mod bfd;
 mod bird;
 mod frr;
 mod hostile;
+mod neighbours;
 mod net;
 mod security;
 mod sessions;

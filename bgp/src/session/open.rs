@@ -71,7 +71,7 @@ pub(crate) fn judge(
     peer: &PeerConfig,
     theirs: &Open,
 ) -> Result<Agreed, (Notification, Why)> {
-    if !peer.remote_as.admits(theirs.asn, local.local_as) {
+    if !peer.remote_as.admits(theirs.asn, local_as(local, peer)) {
         let data = theirs.asn.two_octet().to_be_bytes();
         return Err((
             Notification::with_data(notification::open::BAD_PEER_AS, &data),

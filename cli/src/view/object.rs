@@ -32,9 +32,11 @@ pub fn not_in_force(kind: ObjectKind, errors: &[ObjectErrorView]) -> String {
 
 fn bgp_peer() -> Vec<Column<'static, ObjectView>> {
     vec![
-        column("PEERIP", |o| first(o, &["/spec/peerIP", "/spec/peerSelector"], "")),
+        column("PEERIP", |o| {
+            first(o, &["/spec/peerIP", "/spec/peerSelector", "/spec/listenRange", "/spec/peerInterface"], "")
+        }),
         column("NODE", |o| first(o, &["/spec/node", "/spec/nodeSelector"], "(global)")),
-        column("ASN", |o| field(o, "/spec/asNumber", "")),
+        column("ASN", |o| first(o, &["/spec/asNumber", "/spec/peerType"], "")),
     ]
 }
 

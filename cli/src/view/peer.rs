@@ -21,7 +21,7 @@ pub fn list(peers: &[PeerView], detail: Detail) -> String {
             wide("LOCAL-AS", |p: &PeerView| p.local_as.to_string()),
             wide("LOCAL", |p: &PeerView| optional(&p.local_address)),
             wide("ROUTER-ID", |p: &PeerView| optional(&p.router_id)),
-            column("NAME", |p: &PeerView| p.name.clone()),
+            column("NAME", name),
             column("STATE", |p: &PeerView| p.state.name().to_string()),
             column("SINCE", |p: &PeerView| when(&p.since)),
             column("RECEIVED", |p: &PeerView| p.received.to_string()),
@@ -37,6 +37,14 @@ pub fn list(peers: &[PeerView], detail: Detail) -> String {
             column("REASON", |p: &PeerView| p.reason.clone()),
         ],
     )
+}
+
+/// Of a dynamic peer with the range that it came from.
+fn name(peer: &PeerView) -> String {
+    match peer.range {
+        Some(range) => format!("{} (dynamic, {range})", peer.name),
+        None => peer.name.clone(),
+    }
 }
 
 fn peer_as(peer: &PeerView) -> String {

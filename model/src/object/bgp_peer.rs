@@ -1,20 +1,21 @@
 //! `projectcalico.org/v3` BGPPeer.
 
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::bfd::BfdSpec;
 use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
+use super::whom::{self, SourceAddress, Whom, WhomSpec};
 use super::{Bfd, GoDuration, Meta, Node, SecretKeyRef};
+use crate::filter::PeerType;
 use crate::selector::Selector;
-use crate::{Asn, NodeName};
+use crate::{Asn, Family, NodeName, Prefix};
 
 /// Whom to peer with, and from which nodes. Calico `api/pkg/apis/projectcalico/v3/bgppeer.go`;
-/// `holdTime`, `passive`, `maxPrefixes` and `bfd` are margay's own.
+/// `holdTime`, `passive`, `maxPrefixes`, `bfd`, `peerType`, `listenRange` with `maxDynamicPeers`, `peerInterface` and
+/// `extendedNextHop` are margay's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BgpPeer {
     /// `metadata`.
@@ -23,10 +24,8 @@ pub struct BgpPeer {
     pub node: Option<NodeName>,
     /// `nodeSelector`: from these nodes. With neither, from all.
     pub node_selector: Option<Selector>,
-    /// `peerIP`: a router…
-    pub peer_ip: Option<PeerAddress>,
-    /// `peerSelector`: …or other nodes.
-    pub peer_selector: Option<Selector>,
+    /// `peerIP`, `peerSelector`, `listenRange` or `peerInterface`.
+    pub whom: Whom,
     /// `asNumber` of the peer; of nodes, where absent, their own.
     pub as_number: Option<Asn>,
     /// `localASNumber`: the AS that this node says it is in (RFC 7705); by default its own.
@@ -35,6 +34,13 @@ pub struct BgpPeer {
     /// `numAllowedLocalASNumbers`: how often our own AS may be in the paths that it announces; 0 by default.
     #[serde(default)]
     pub num_allowed_local_as_numbers: u8,
+    /// `peerType`, where the AS number is left open: `eBGP` any but ours, `iBGP` ours. Margay's own.
+    pub peer_type: Option<PeerType>,
+    /// `reachableBy`: the gateway by which the peer is reached.
+    pub reachable_by: Option<IpAddr>,
+    /// `extendedNextHop`: offer IPv4 routes with IPv6 next hops (RFC 8950) on an IPv6 session. By default only on the
+    /// link-local ones. Margay's own.
+    pub extended_next_hop: Option<bool>,
     /// `password`: TCP-MD5 (RFC 2385).
     pub password: Option<SecretKeyRef>,
     /// `sourceAddress`.
@@ -60,26 +66,6 @@ pub struct BgpPeer {
     /// `filters`: names of BGPFilters, in order.
     #[serde(default)]
     pub filters: Vec<String>,
-}
-
-/// `peerIP`: `address`, `address:port` or `[address]:port`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerAddress {
-    /// The address.
-    pub address: IpAddr,
-    /// The port, where one is given.
-    pub port: Option<u16>,
-}
-
-/// `sourceAddress`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum SourceAddress {
-    /// The node's address.
-    #[default]
-    #[serde(alias = "")]
-    UseNodeIP,
-    /// What the kernel chooses.
-    None,
 }
 
 /// `nextHopMode`.
@@ -118,42 +104,6 @@ impl BgpPeer {
     }
 }
 
-impl FromStr for PeerAddress {
-    type Err = String;
-    fn from_str(text: &str) -> Result<PeerAddress, String> {
-        let bad = || format!("{text:?} is not an address, address:port or [address]:port");
-        if let Ok(address) = text.parse::<IpAddr>() {
-            return Ok(PeerAddress { address, port: None });
-        }
-        let (address, port) = text.rsplit_once(':').ok_or_else(bad)?;
-        let bracketed = address.strip_prefix('[').and_then(|a| a.strip_suffix(']'));
-        let address: IpAddr = bracketed.unwrap_or(address).parse().map_err(|_| bad())?;
-        if address.is_ipv6() && bracketed.is_none() {
-            return Err(bad());
-        }
-        let port: u16 = port.parse().ok().filter(|p| *p != 0).ok_or_else(bad)?;
-        Ok(PeerAddress { address, port: Some(port) })
-    }
-}
-impl fmt::Display for PeerAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.port, self.address) {
-            (None, address) => write!(f, "{address}"),
-            (Some(port), address) => write!(f, "{}", std::net::SocketAddr::new(address, port)),
-        }
-    }
-}
-impl Serialize for PeerAddress {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
-impl<'de> Deserialize<'de> for PeerAddress {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<PeerAddress, D::Error> {
-        String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct BgpPeerSpec {
@@ -162,6 +112,11 @@ pub(super) struct BgpPeerSpec {
     #[serde(rename = "peerIP")]
     peer_ip: Option<String>,
     peer_selector: Option<String>,
+    listen_range: Option<Prefix>,
+    max_dynamic_peers: Option<u32>,
+    peer_interface: Option<String>,
+    peer_type: Option<String>,
+    extended_next_hop: Option<bool>,
     as_number: Option<Asn>,
     password: Option<PasswordSource>,
     #[serde(default)]
@@ -191,10 +146,8 @@ impl Envelope<BgpPeerSpec> {
     pub(super) fn check(self, _warnings: &mut Warnings) -> Result<BgpPeer, Invalid> {
         let spec = self.spec;
         // To ignore one of these would change what is sent or believed: better no change than a wrong one.
-        let unsupported = [
-            ("reachableBy", spec.reachable_by.as_ref().is_some_and(|r| !r.is_empty())),
-            ("localWorkloadSelector", spec.local_workload_selector.as_ref().is_some_and(|s| !s.is_empty())),
-        ];
+        let unsupported =
+            [("localWorkloadSelector", spec.local_workload_selector.as_ref().is_some_and(|s| !s.is_empty()))];
         if let Some((field, _)) = unsupported.iter().find(|(_, given)| *given) {
             return Err(Invalid::field(
                 format!("spec.{field}"),
@@ -205,21 +158,50 @@ impl Envelope<BgpPeerSpec> {
         let node = node.transpose()?;
         let node_selector = selector("spec.nodeSelector", non_empty(spec.node_selector))?;
         let peer_selector = selector("spec.peerSelector", non_empty(spec.peer_selector))?;
-        let peer_ip = non_empty(spec.peer_ip).map(|t| t.parse().map_err(|e: String| Invalid::field("spec.peerIP", e)));
-        let peer_ip: Option<PeerAddress> = peer_ip.transpose()?;
         if node.is_some() && node_selector.is_some() {
             return Err(Invalid::field("spec.nodeSelector", "excludes spec.node"));
         }
-        match (&peer_ip, &peer_selector) {
-            (None, None) => return Err(Invalid::field("spec.peerIP", "is missing (or spec.peerSelector)")),
-            (Some(_), Some(_)) => return Err(Invalid::field("spec.peerSelector", "excludes spec.peerIP")),
-            (Some(_), None) if spec.as_number.is_none() => {
-                return Err(Invalid::field("spec.asNumber", "is missing: a peer by address needs its AS number"));
-            }
-            (None, Some(_)) if spec.as_number.is_some() => {
+        let whom = WhomSpec {
+            peer_ip: non_empty(spec.peer_ip),
+            peer_selector,
+            listen_range: spec.listen_range,
+            max_dynamic_peers: spec.max_dynamic_peers,
+            peer_interface: non_empty(spec.peer_interface),
+        };
+        let whom = whom.check()?;
+        let peer_type = whom::peer_type(spec.peer_type.as_deref())?;
+        match (&whom, spec.as_number.is_some(), peer_type.is_some()) {
+            (Whom::Nodes(_), true, _) => {
                 return Err(Invalid::field("spec.asNumber", "excludes spec.peerSelector: nodes have their own"));
             }
+            (Whom::Nodes(_), _, true) => {
+                return Err(Invalid::field("spec.peerType", "excludes spec.peerSelector: nodes have their own AS"));
+            }
+            (_, true, true) => return Err(Invalid::field("spec.peerType", "excludes spec.asNumber")),
+            (Whom::Address(_) | Whom::Range { .. } | Whom::Interface(_), false, false) => {
+                return Err(Invalid::field("spec.asNumber", "is missing (or spec.peerType)"));
+            }
             _ => {}
+        }
+        if let (SourceAddress::Address(source), Some(family)) = (spec.source_address, whom.family())
+            && Family::of(source) != family
+        {
+            return Err(Invalid::field("spec.sourceAddress", format!("is not {family}, as the peer is")));
+        }
+        let reachable_by = address("spec.reachableBy", non_empty(spec.reachable_by))?;
+        if let Some(gateway) = reachable_by {
+            let same = |address: IpAddr| address.is_ipv4() == gateway.is_ipv4();
+            match &whom {
+                Whom::Nodes(_) => {}
+                Whom::Address(peer) if peer.interface.is_none() && same(peer.address) => {}
+                Whom::Address(_) => {
+                    return Err(Invalid::field(
+                        "spec.reachableBy",
+                        "must be of the family of spec.peerIP, not on a link",
+                    ));
+                }
+                _ => return Err(Invalid::field("spec.reachableBy", "is for a spec.peerIP or spec.peerSelector only")),
+            }
         }
         if spec.max_restart_time.is_some_and(|t| t.0.as_secs() > 4095) {
             return Err(Invalid::field("spec.maxRestartTime", "must be at most 4095s (RFC 4724 §3)"));
@@ -246,11 +228,13 @@ impl Envelope<BgpPeerSpec> {
             meta: self.metadata,
             node,
             node_selector,
-            peer_ip,
-            peer_selector,
+            whom,
             as_number: spec.as_number,
             local_as_number: spec.local_as_number,
             num_allowed_local_as_numbers: allowed,
+            peer_type,
+            reachable_by,
+            extended_next_hop: spec.extended_next_hop,
             password: spec.password.map(|p| p.secret_key_ref),
             source_address: spec.source_address,
             next_hop_mode: spec.next_hop_mode.unwrap_or(kept),
@@ -269,6 +253,10 @@ impl Envelope<BgpPeerSpec> {
 
 fn non_empty(text: Option<String>) -> Option<String> {
     text.filter(|t| !t.is_empty())
+}
+
+fn address(field: &str, text: Option<String>) -> Result<Option<IpAddr>, Invalid> {
+    text.map(|t| t.parse().map_err(|_| Invalid::field(field, format!("{t:?} is not an address")))).transpose()
 }
 
 fn selector(field: &str, text: Option<String>) -> Result<Option<Selector>, Invalid> {

@@ -15,6 +15,7 @@ mod node;
 mod parse;
 mod pod;
 mod secret;
+mod whom;
 
 use std::fmt;
 
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use bfd::Bfd;
 pub use bgp_configuration::{BgpConfiguration, BindMode, Community, NamedCommunity, PrefixAdvertisement};
 pub use bgp_filter::BgpFilter;
-pub use bgp_peer::{BgpPeer, NextHopMode, PeerAddress, ReversePeering, SourceAddress};
+pub use bgp_peer::{BgpPeer, NextHopMode, ReversePeering};
 pub use duration::GoDuration;
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
 pub use meta::Meta;
@@ -31,6 +32,7 @@ pub use node::{GRACEFUL_SHUTDOWN, Node, NodeAddress, Service};
 pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse};
 pub use pod::{IP_ADDRS, IPV4_POOLS, IPV6_POOLS, Namespace, Pod};
 pub use secret::{Password, Secret, SecretKeyRef};
+pub use whom::{PeerAddress, SourceAddress, Whom};
 
 /// One object of any kind that margay reads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,7 +51,7 @@ pub enum Object {
     BgpConfiguration(BgpConfiguration),
     /// `projectcalico.org/v3` BGPPeer.
     #[serde(rename = "BGPPeer")]
-    BgpPeer(BgpPeer),
+    BgpPeer(Box<BgpPeer>),
     /// `projectcalico.org/v3` IPPool.
     #[serde(rename = "IPPool")]
     IpPool(IpPool),

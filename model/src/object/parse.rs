@@ -186,7 +186,7 @@ fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Inv
         Kind::BgpConfiguration => {
             Object::BgpConfiguration(calico::<bgp_configuration::BgpConfigurationSpec>(value)?.check(warnings)?)
         }
-        Kind::BgpPeer => Object::BgpPeer(calico::<bgp_peer::BgpPeerSpec>(value)?.check(warnings)?),
+        Kind::BgpPeer => Object::BgpPeer(Box::new(calico::<bgp_peer::BgpPeerSpec>(value)?.check(warnings)?)),
         Kind::IpPool => Object::IpPool(calico::<ip_pool::IpPoolSpec>(value)?.check(warnings)?),
         Kind::BgpFilter => Object::BgpFilter(calico::<bgp_filter::BgpFilterSpec>(value)?.check(warnings)?),
     })
@@ -276,6 +276,24 @@ mod tests {
             ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {multiplier: 0}}", "spec.bfd.multiplier"),
             ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {multiplier: 256}}", "spec.bfd.multiplier"),
             ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {echo: true}}", "spec.bfd.echo"),
+            ("{listenRange: 10.0.0.0/16, peerIP: 10.0.0.1, asNumber: 1}", "spec.listenRange"),
+            ("{listenRange: 10.0.0.1/16, asNumber: 1}", "spec.listenRange"),
+            ("{listenRange: 'fe80::/64', asNumber: 1}", "spec.listenRange"),
+            ("{listenRange: 10.0.0.0/16}", "spec.asNumber"),
+            ("{listenRange: 10.0.0.0/16, asNumber: 1, peerType: eBGP}", "spec.peerType"),
+            ("{listenRange: 10.0.0.0/16, peerType: external}", "spec.peerType"),
+            ("{listenRange: 10.0.0.0/16, peerType: eBGP, maxDynamicPeers: 0}", "spec.maxDynamicPeers"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, maxDynamicPeers: 5}", "spec.maxDynamicPeers"),
+            ("{peerIP: 'fe80::1', asNumber: 1}", "spec.peerIP"),
+            ("{peerIP: 'fd00::1%eth0', asNumber: 1}", "spec.peerIP"),
+            ("{peerIP: 'fe80::1%eth0', peerInterface: eth1, asNumber: 1}", "spec.peerInterface"),
+            ("{peerIP: 10.0.0.1, peerInterface: eth1, asNumber: 1}", "spec.peerInterface"),
+            ("{peerInterface: 'eth 1', asNumber: 1}", "spec.peerInterface"),
+            ("{peerInterface: eth1, reachableBy: 10.0.0.1, asNumber: 1}", "spec.reachableBy"),
+            ("{peerIP: 10.0.0.1, reachableBy: 'fd00::1', asNumber: 1}", "spec.reachableBy"),
+            ("{peerIP: 10.0.0.1, reachableBy: gw, asNumber: 1}", "spec.reachableBy"),
+            ("{peerIP: 10.0.0.1, sourceAddress: eth0, asNumber: 1}", "spec.sourceAddress"),
+            ("{peerIP: 10.0.0.1, sourceAddress: 'fd00::2', asNumber: 1}", "spec.sourceAddress"),
         ] {
             let error = only_error(&peer(spec));
             assert!(error.starts_with(&format!("f.yaml: BGPPeer/rack1: {field}: ")), "{spec}: {error}");
@@ -352,7 +370,7 @@ status:
         else {
             panic!()
         };
-        assert_eq!(p.peer_ip.map(|a| a.to_string()).as_deref(), Some("[fd00::1]:1790"));
+        assert_eq!(serde_json::to_string(&p.whom).ok().as_deref(), Some(r#"{"address":"[fd00::1]:1790"}"#));
         assert_eq!((p.next_hop_mode, p.source_address), (NextHopMode::Keep, SourceAddress::UseNodeIP));
     }
 
