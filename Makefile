@@ -5,6 +5,7 @@
 #   make lab-down   end it
 #   make test       format, lints, every test: pure, kernel, end to end
 #   make check      format, lints and house rules only
+#   make interop    who passes what beside BIRD, FRR, GoBGP and OpenBGPD: writes docs/interop.md
 #   make bench      speed and size, each beside what it is compared with
 #   make bench-bgp  BGP under load beside BIRD, FRR, GoBGP and OpenBGPD; writes docs/bench.md
 #                   ROUNDS=3  LOADS=feeder-100k,mesh-200 (all if not given)
@@ -21,7 +22,7 @@ LAB_ARGS := --shape $(SHAPE) --router $(TOR) $(if $(NODES),--nodes $(NODES))
 # A test that fails says why; where in the code it stood is noise.
 export RUST_LIB_BACKTRACE = 0
 
-.PHONY: lab lab-down test check bench bench-bgp tools
+.PHONY: lab lab-down test check interop bench bench-bgp tools
 .DEFAULT_GOAL := test
 
 lab: tools
@@ -49,6 +50,11 @@ test: tools
 	@echo "== 6/6 other decoders' opinion on the codec (a workspace of its own: bgp-rs is GPL-3.0)"
 	@cargo test --locked --manifest-path bgp/oracle-tests/Cargo.toml --target-dir $(TARGET)/oracle-tests
 	@echo "== all good"
+
+interop: tools
+	@cargo build --workspace
+	@$(SUDO) $(TARGET)/debug/margay-lab install tests
+	@BLESS=1 cargo $(AS_ROOT) test --package e2e --test interop
 
 check:
 	@cargo fmt --all --check

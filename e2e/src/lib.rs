@@ -10,6 +10,7 @@ pub mod cni;
 pub mod ctl;
 pub mod guest;
 pub mod handmade;
+pub mod interop;
 pub mod ip;
 pub mod lab;
 pub mod monitor;

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::netns::Netns;
 use crate::wait;
@@ -83,6 +83,16 @@ impl Process {
     /// SIGKILL, and waits until it is gone.
     pub fn kill(&self) -> Result<()> {
         self.signal(Signal::KILL);
+        self.wait(Duration::from_secs(5))
+    }
+
+    /// SIGKILL to it and to the processes it has started, and waits until it is gone.
+    pub fn kill_group(&self) -> Result<()> {
+        if let Some(group) = Pid::from_raw(self.pid)
+            && self.runs()
+        {
+            kill_process_group(group, Signal::KILL).ok();
+        }
         self.wait(Duration::from_secs(5))
     }
 

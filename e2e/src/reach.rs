@@ -56,6 +56,12 @@ pub fn once(netns: &Netns, target: IpAddr, count: u32) -> Result<Ping> {
     Ok(Ping { lost: count - received, best_ms })
 }
 
+/// One request from an address of the machine.
+pub fn from(netns: &Netns, source: IpAddr, target: IpAddr) -> Result<()> {
+    let args = ["-n", "-c", "1", "-W", "1", "-I", &source.to_string(), &target.to_string()];
+    netns.stdout("ping", &args).map(|_| ())
+}
+
 /// Every way that a lab promises, seen from its first node.
 pub fn ways(lab: &Lab) -> Result<Vec<Way>> {
     let plan = &lab.plan;

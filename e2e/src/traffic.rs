@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -21,11 +22,19 @@ pub struct Traffic {
 
 impl Traffic {
     /// Starts it, and returns when the first answer is in.
-    pub fn start(folder: PathBuf, netns: &Netns, target: std::net::IpAddr) -> Result<Self> {
+    pub fn start(folder: PathBuf, netns: &Netns, target: IpAddr) -> Result<Self> {
+        Self::start_from(folder, netns, None, target)
+    }
+
+    /// The same, from an address that the machine has.
+    pub fn start_from(folder: PathBuf, netns: &Netns, source: Option<IpAddr>, target: IpAddr) -> Result<Self> {
         let output = folder.join(format!("traffic-{}-{target}", netns.name()).replace(':', "-"));
         let file = fs::File::create(&output)?;
         let child = netns.run(|| {
             let mut ping = Command::new("ping");
+            if let Some(source) = source {
+                ping.args(["-I", &source.to_string()]);
+            }
             ping.args(["-n", "-i", "0.01", &target.to_string()])
                 .stdin(Stdio::null())
                 .stdout(file)

@@ -23,6 +23,8 @@ static NEXT: AtomicUsize = AtomicUsize::new(1);
 #[derive(Debug)]
 pub struct Trial {
     lab: Lab,
+    /// Whether its end prints the logs.
+    talks: bool,
 }
 
 impl Trial {
@@ -39,7 +41,18 @@ impl Trial {
         change(&mut plan);
         let lab = Lab::new(plan, Programs::find()?, |_| {})?;
         lab.claim()?;
-        Ok(Self { lab })
+        Ok(Self { lab, talks: true })
+    }
+
+    /// For a test whose output nobody keeps until it is wanted: nothing is printed at the end, see [`Trial::logs`].
+    pub fn silent(mut self) -> Self {
+        self.talks = false;
+        self
+    }
+
+    /// The ends of all logs.
+    pub fn logs(&self) -> String {
+        tails(&self.lab.plan.folder())
     }
 
     /// A whole lab, up.
@@ -68,7 +81,9 @@ impl Deref for Trial {
 impl Drop for Trial {
     fn drop(&mut self) {
         // A test that returns an error does not panic, so the tails are printed either way; libtest shows them on failure only.
-        show_logs(&self.lab.plan.folder());
+        if self.talks {
+            println!("{}", self.logs());
+        }
         if std::env::var_os("KEEP").is_some() {
             println!("kept: {}", self.lab.plan.folder().display());
         } else if let Err(wrong) = self.lab.down() {
@@ -77,7 +92,8 @@ impl Drop for Trial {
     }
 }
 
-fn show_logs(folder: &Path) {
+fn tails(folder: &Path) -> String {
+    let mut all = String::new();
     for machine in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         for file in std::fs::read_dir(machine.path()).into_iter().flatten().flatten() {
             let path = file.path();
@@ -85,9 +101,10 @@ fn show_logs(folder: &Path) {
                 && let Ok(text) = std::fs::read_to_string(&path)
             {
                 let lines: Vec<&str> = text.lines().collect();
-                println!("── the end of {} ({} lines)", path.display(), lines.len());
-                println!("{}", lines[lines.len().saturating_sub(TAIL)..].join("\n"));
+                let tail = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
+                all += &format!("── the end of {} ({} lines)\n{}\n", path.display(), lines.len(), tail.join("\n"));
             }
         }
     }
+    all
 }

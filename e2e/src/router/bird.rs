@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
+use super::daemon::Start;
 use super::{Config, Neighbour, program, short};
 use crate::plan::{FAMILIES, Family};
 
@@ -59,10 +60,10 @@ fn channel(family: Family) -> &'static str {
     if family == Family::V4 { "ipv4" } else { "ipv6" }
 }
 
-pub(super) fn programs(folder: &Path) -> Vec<(&'static str, Command)> {
+pub(super) fn programs(folder: &Path, start: Start) -> Vec<(&'static str, Command)> {
     let mut bird = program("/usr/sbin/bird");
-    let graceful =
-        fs::read_to_string(folder.join("router.conf")).is_ok_and(|text| text.contains("graceful restart on;"));
+    let text = fs::read_to_string(folder.join("router.conf")).unwrap_or_default();
+    let graceful = start == Start::Graceful || text.contains("graceful restart on;");
     bird.args(graceful.then_some("-R"))
         .arg("-f")
         .arg("-c")

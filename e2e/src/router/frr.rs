@@ -1,6 +1,7 @@
-//! FRRouting (zebra and bgpd) as a router.
+//! FRRouting (zebra, bgpd and, where asked for, bfdd) as a router.
 
 use std::fmt::Write;
+use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
@@ -8,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::daemon::Start;
 use super::{Config, program};
 use crate::plan::{FAMILIES, Family};
 
@@ -49,25 +51,37 @@ pub(super) fn render(config: &Config) -> String {
     text
 }
 
-pub(super) fn programs(folder: &Path) -> Vec<(&'static str, Command)> {
-    ["zebra", "bgpd"]
-        .into_iter()
-        .map(|name| {
-            let mut daemon = program(&format!("/usr/lib/frr/{name}"));
-            // The group that Debian's FRR wants its users in; as root it can write the lab's folder.
-            daemon.args(["-u", "root", "-g", "frrvty", "-P", "0"]);
-            daemon.arg("--vty_socket").arg(folder).arg("-z").arg(folder.join("zserv.api"));
-            // The configuration is all BGP; zebra would complain of every line.
-            let config = if name == "zebra" { "/dev/null".into() } else { folder.join("router.conf") };
-            daemon.arg("-i").arg(folder.join(format!("{name}.pid"))).arg("-f").arg(config);
-            (name, daemon)
-        })
-        .collect()
+pub(super) fn programs(folder: &Path, start: Start) -> Vec<(&'static str, Command)> {
+    let text = fs::read_to_string(folder.join("router.conf")).unwrap_or_default();
+    let mut names = vec!["zebra", "bgpd"];
+    if text.contains(" bfd") {
+        names.insert(1, "bfdd");
+    }
+    let daemon = |name| {
+        let mut daemon = program(&format!("/usr/lib/frr/{name}"));
+        // The group that Debian's FRR wants its users in; as root it can write the lab's folder.
+        daemon.args(["-u", "root", "-g", "frrvty", "-P", "0"]);
+        daemon.arg("--vty_socket").arg(folder).arg("-z").arg(folder.join("zserv.api"));
+        // The configuration is all BGP; the others would complain of every line.
+        let config = if name == "bgpd" { folder.join("router.conf") } else { "/dev/null".into() };
+        daemon.arg("-i").arg(folder.join(format!("{name}.pid"))).arg("-f").arg(config);
+        match name {
+            // What the kernel holds of a predecessor stays for so many seconds.
+            "zebra" if start == Start::Graceful => daemon.args(["-K", "30"]),
+            "bfdd" => daemon.arg("--bfdctl").arg(folder.join("bfdd.api")),
+            _ => &mut daemon,
+        };
+        (name, daemon)
+    };
+    names.into_iter().map(daemon).collect()
 }
 
 pub(super) fn client(folder: &Path, line: &str) -> Command {
     let mut vtysh = program("/usr/bin/vtysh");
-    vtysh.arg("--vty_socket").arg(folder).args(["-d", "bgpd", "-c", line]);
+    vtysh.arg("--vty_socket").arg(folder).args(["-d", "bgpd"]);
+    for line in line.lines() {
+        vtysh.args(["-c", line]);
+    }
     vtysh
 }
 

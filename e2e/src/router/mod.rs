@@ -1,7 +1,10 @@
 //! Routers that are not ours: what they should do, and the processes that do it.
 
 mod bird;
+mod daemon;
 mod frr;
+mod gobgp;
+mod openbgpd;
 
 use std::fs;
 use std::net::IpAddr;
@@ -9,12 +12,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::netns::Netns;
-use crate::plan::{FAMILIES, Family, Plan, RouterKind, tor_as, tor_name};
+use crate::plan::{FAMILIES, Family, Plan, tor_as, tor_name};
 use crate::process::Process;
 use crate::wait;
+
+pub use daemon::{DAEMONS, Daemon, Start};
 
 /// What a router is told.
 #[derive(Debug, Clone)]
@@ -94,7 +99,7 @@ fn short(family: Family) -> &'static str {
 /// One router of a lab.
 #[derive(Debug, Clone)]
 pub struct Router {
-    kind: RouterKind,
+    daemon: Daemon,
     name: String,
     netns: Netns,
     /// Its configuration, sockets and log.
@@ -107,7 +112,7 @@ impl Router {
     pub fn of_lab(plan: &Plan, tor: usize) -> Self {
         let name = tor_name(tor);
         Self {
-            kind: plan.router,
+            daemon: plan.router.into(),
             netns: plan.tor_netns(tor),
             folder: plan.folder().join(&name),
             pids: plan.folder().join("pids"),
@@ -120,9 +125,19 @@ impl Router {
         Self { netns, ..self.clone() }
     }
 
+    /// The same router, running another daemon.
+    pub fn running(&self, daemon: Daemon) -> Self {
+        Self { daemon, ..self.clone() }
+    }
+
     /// Another router of the same kind, with a folder of its own.
     pub fn named(&self, name: &str) -> Self {
         Self { name: name.into(), folder: self.folder.with_file_name(name), ..self.clone() }
+    }
+
+    /// What it runs.
+    pub fn daemon(&self) -> Daemon {
+        self.daemon
     }
 
     /// Its namespace.
@@ -132,44 +147,51 @@ impl Router {
 
     /// Starts its programs.
     pub fn start(&self, config: &Config) -> Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        fs::write(self.folder.join("router.conf"), self.render(config))?;
-        self.start_again()
+        self.start_with(&self.render(config)?)
+    }
+
+    /// Starts its programs with a configuration in their own words.
+    pub fn start_with(&self, text: &str) -> Result<()> {
+        self.write(text)?;
+        self.start_as(Start::Fresh)
     }
 
     /// Starts its programs with the configuration they had.
     pub fn start_again(&self) -> Result<()> {
-        let programs = match self.kind {
-            RouterKind::Bird => bird::programs(&self.folder),
-            RouterKind::Frr => frr::programs(&self.folder),
-        };
-        for (program, mut command) in programs {
+        self.start_as(Start::Fresh)
+    }
+
+    /// The same, saying whether what was before counts.
+    pub fn start_as(&self, start: Start) -> Result<()> {
+        for (program, mut command) in self.daemon.programs(&self.folder, start) {
             let name = format!("{}-{program}", self.name);
             let log = self.folder.join(format!("{program}.log"));
-            Process::start(&self.pids, &name, &self.netns, &log, &mut command)?;
-            let socket = self.folder.join(if self.kind == RouterKind::Bird {
-                "bird.ctl".into()
-            } else {
-                format!("{program}.vty")
-            });
-            wait::until(Duration::from_secs(10), &format!("{program} of {}", self.netns.name()), || {
-                if socket.exists() {
-                    Ok(())
-                } else {
-                    bail!("it has not made {}; see {}", socket.display(), log.display())
-                }
+            let process = Process::start(&self.pids, &name, &self.netns, &log, &mut command)?;
+            let socket = self.daemon.socket(&self.folder, program);
+            wait::until(Duration::from_secs(20), &format!("{program} of {}", self.netns.name()), || {
+                ensure!(process.runs(), "it ended; see {}", log.display());
+                ensure!(socket.exists(), "it has not made {}; see {}", socket.display(), log.display());
+                Ok(())
             })?;
         }
         Ok(())
     }
 
+    fn write(&self, text: &str) -> Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        fs::create_dir_all(&self.folder)?;
+        let file = self.folder.join("router.conf");
+        fs::write(&file, text)?;
+        // OpenBGPD reads no file that others may read.
+        Ok(fs::set_permissions(file, fs::Permissions::from_mode(0o600))?)
+    }
+
     /// Gives a running router a new configuration, without a restart.
     pub fn configure(&self, config: &Config) -> Result<()> {
-        let file = self.folder.join("router.conf");
-        fs::write(&file, self.render(config))?;
-        match self.kind {
-            RouterKind::Bird => self.ask("configure").map(|_| ()),
-            RouterKind::Frr => {
+        self.write(&self.render(config)?)?;
+        match self.daemon {
+            Daemon::Bird => self.ask("configure").map(|_| ()),
+            Daemon::Frr | Daemon::Gobgp | Daemon::Openbgpd => {
                 self.stop()?;
                 self.start_again()
             }
@@ -195,7 +217,7 @@ impl Router {
     /// Kills its processes, as a power cut would.
     pub fn kill(&self) -> Result<()> {
         for process in self.processes()? {
-            process.kill()?;
+            process.kill_group()?;
             process.stop()?;
         }
         self.remove_sockets()
@@ -212,13 +234,9 @@ impl Router {
         Ok(())
     }
 
-    /// A line of `birdc` or `vtysh`.
+    /// A line of `birdc`, `vtysh`, `gobgp` or `bgpctl`; of `vtysh` several, each in the mode that the one before has entered.
     pub fn ask(&self, line: &str) -> Result<String> {
-        let mut command = match self.kind {
-            RouterKind::Bird => bird::client(&self.folder, line),
-            RouterKind::Frr => frr::client(&self.folder, line),
-        };
-        let output = command.output().context("cannot run the router's client")?;
+        let output = self.daemon.client(&self.folder, line).output().context("cannot run the router's client")?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if !output.status.success() {
             bail!("{}: {line:?} failed: {text}{}", self.name, String::from_utf8_lossy(&output.stderr));
@@ -228,30 +246,63 @@ impl Router {
 
     /// Addresses of the neighbours it has a session with.
     pub fn established(&self) -> Result<Vec<IpAddr>> {
-        match self.kind {
-            RouterKind::Bird => Ok(bird::established(&self.ask("show protocols all")?)),
-            RouterKind::Frr => frr::established(&self.ask("show bgp summary json")?),
+        match self.daemon {
+            Daemon::Bird => Ok(bird::established(&self.ask("show protocols all")?)),
+            Daemon::Frr => frr::established(&self.ask("show bgp summary json")?),
+            Daemon::Gobgp => gobgp::established(&self.ask("-j neighbor")?),
+            Daemon::Openbgpd => openbgpd::established(&self.ask("-j show neighbor")?),
         }
     }
 
     /// What it holds for a prefix, in its own words.
     pub fn route(&self, prefix: &str) -> Result<String> {
-        match self.kind {
-            RouterKind::Bird => self.ask(&format!("show route for {prefix} all")),
-            RouterKind::Frr if prefix.contains(':') => self.ask(&format!("show bgp ipv6 unicast {prefix}")),
-            RouterKind::Frr => self.ask(&format!("show bgp ipv4 unicast {prefix}")),
+        let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
+        match self.daemon {
+            Daemon::Bird => self.ask(&format!("show route for {prefix} all")),
+            Daemon::Frr => self.ask(&format!("show bgp {family} unicast {prefix}")),
+            Daemon::Gobgp => self.ask(&format!("global rib {prefix} -a {family}")),
+            Daemon::Openbgpd => self.ask(&format!("show rib detail {prefix}")),
         }
     }
 
-    fn render(&self, config: &Config) -> String {
-        match self.kind {
-            RouterKind::Bird => bird::render(config),
-            RouterKind::Frr => frr::render(config),
+    fn render(&self, config: &Config) -> Result<String> {
+        match self.daemon {
+            Daemon::Bird => Ok(bird::render(config)),
+            Daemon::Frr => Ok(frr::render(config)),
+            Daemon::Gobgp | Daemon::Openbgpd => {
+                bail!("{} forwards nothing on Linux: no lab has it as router", self.daemon)
+            }
         }
     }
+}
+
+/// A line in words: what stands between double quotes is one.
+fn words(line: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (number, part) in line.split('"').enumerate() {
+        if number % 2 == 1 {
+            found.push(part.to_owned());
+        } else {
+            found.extend(part.split_whitespace().map(str::to_owned));
+        }
+    }
+    found
 }
 
 /// A program of Debian's, by path, for the message when it is missing.
 fn program(path: &str) -> Command {
     Command::new(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_quoted_is_one_word() {
+        assert_eq!(
+            words("neighbor  10.0.0.1 down \"rack 7 is moved\""),
+            ["neighbor", "10.0.0.1", "down", "rack 7 is moved"]
+        );
+    }
 }
