@@ -98,6 +98,7 @@ fn foreign(prefix: &str, gateway: Option<&str>, device: u32) -> Fact {
         prefix: prefix.parse().unwrap(),
         metric: 0,
         protocol: 2,
+        nexthop: None,
         kind: ActualKind::Unicast(want::NextHops::one(hop)),
     }))
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use model::Prefix;
 use serde::{Deserialize, Serialize};
 
+use crate::nexthop::{self, ActualNexthop, Nexthops};
 use crate::table::RouteTable;
 use crate::want::{Names, NextHop, NextHops, Route, RouteKey, RouteKind, write_hops};
 
@@ -37,6 +38,12 @@ pub enum KernelEvent {
     RouteGone(ActualRoute),
     /// Every route of table `main`, read again: replaces what was known of routes.
     Routes(Vec<ActualRoute>),
+    /// A nexthop object is new, or leads elsewhere, and its routes with it.
+    Nexthop(ActualNexthop),
+    /// A nexthop object is gone, and without further notice its routes.
+    NexthopGone(u32),
+    /// Every nexthop object, read again: replaces what was known of them. The routes follow.
+    Nexthops(Vec<ActualNexthop>),
     /// Events were lost; a [`KernelEvent::Snapshot`] follows.
     Overrun,
     /// Somebody changed our nftables table, or removed it.
@@ -62,6 +69,9 @@ pub struct Snapshot {
     pub addresses: Vec<Address>,
     /// Of both families.
     pub routes: Vec<ActualRoute>,
+    /// Nexthop objects; none where the kernel knows no such thing (before Linux 5.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nexthops: Option<Vec<ActualNexthop>>,
 }
 
 /// A network interface.
@@ -122,6 +132,9 @@ pub struct ActualRoute {
     pub metric: u32,
     /// `rtm_protocol`: who made it.
     pub protocol: u8,
+    /// `RTA_NH_ID`: the nexthop object that says where packets go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nexthop: Option<u32>,
     /// Where packets go.
     pub kind: ActualKind,
 }
@@ -172,13 +185,15 @@ impl ActualRoute {
 }
 
 impl Route {
-    /// The route as the kernel will have it once made by us, but for a device left to the kernel to choose.
+    /// The route as the kernel will have it once made by us without an object, but for a device left to the kernel to
+    /// choose.
     pub fn made(&self) -> ActualRoute {
         let kind = match &self.kind {
             RouteKind::Unicast(hops) => ActualKind::Unicast(hops.clone()),
             RouteKind::Blackhole => ActualKind::Blackhole,
         };
-        ActualRoute { prefix: self.prefix, metric: self.metric, protocol: model::kernel::ROUTE_PROTOCOL, kind }
+        let Route { prefix, metric, .. } = *self;
+        ActualRoute { prefix, metric, protocol: model::kernel::ROUTE_PROTOCOL, nexthop: None, kind }
     }
 }
 
@@ -204,7 +219,7 @@ struct Shown<'a> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ActualRoute { prefix, metric, protocol, kind } = self.route;
+        let ActualRoute { prefix, metric, protocol, nexthop: _, kind } = self.route;
         match kind {
             ActualKind::Unicast(_) => {}
             ActualKind::Blackhole => f.write_str("blackhole ")?,
@@ -263,6 +278,8 @@ pub struct Actual {
     pub addresses: std::collections::BTreeSet<Address>,
     /// Table `main`.
     pub routes: RouteTable,
+    /// None where the kernel knows no nexthop objects.
+    pub nexthops: Option<Nexthops>,
 }
 
 /// What an event may have changed for whoever plans by the picture.
@@ -286,12 +303,16 @@ impl Actual {
             KernelEvent::Snapshot(snapshot) => {
                 self.links = snapshot.links.into_iter().map(|link| (link.index, link)).collect();
                 self.addresses = snapshot.addresses.into_iter().collect();
-                self.routes = RouteTable::new(snapshot.routes);
+                self.nexthops = snapshot.nexthops.map(Nexthops::new);
+                self.routes = self.table_of(snapshot.routes);
                 touched = Touched { links: true, all_routes: true, ..touched };
             }
             KernelEvent::Link(link) => {
                 if !link.up {
                     touched.routes = self.routes.link_lost(link.index);
+                }
+                if !nexthop::carries(&link) {
+                    touched.routes.extend(self.objects_lost(link.index));
                 }
                 let before = self.links.insert(link.index, link.clone());
                 touched.links = before != Some(link);
@@ -300,30 +321,76 @@ impl Actual {
                 self.links.remove(&index);
                 self.addresses.retain(|address| address.index != index);
                 touched.routes = self.routes.link_lost(index);
+                touched.routes.extend(self.objects_lost(index));
                 touched.links = true;
             }
             KernelEvent::Address(address) => touched.links = self.addresses.insert(address),
             KernelEvent::AddressGone(address) => touched.links = self.addresses.remove(&address),
             KernelEvent::Route(route) => {
                 touched.routes.push(route.key());
-                self.routes.insert(route);
+                self.routes.insert(self.resolved(route));
             }
             KernelEvent::RouteReplaced(route) => {
                 touched.routes.push(route.key());
-                self.routes.replace(route);
+                self.routes.replace(self.resolved(route));
             }
             KernelEvent::RouteGone(route) => {
                 touched.routes.push(route.key());
                 self.routes.remove(&route);
             }
             KernelEvent::Routes(routes) => {
-                self.routes = RouteTable::new(routes);
+                self.routes = self.table_of(routes);
                 touched.all_routes = true;
             }
+            KernelEvent::Nexthop(object) => {
+                let changed = self.nexthops.get_or_insert_default().insert(object);
+                touched.routes = self.lead(&changed);
+            }
+            KernelEvent::NexthopGone(id) => {
+                let changed = self.nexthops.as_mut().map(|objects| objects.remove(id)).unwrap_or_default();
+                touched.routes = self.lead(&changed);
+            }
+            KernelEvent::Nexthops(objects) => self.nexthops = Some(Nexthops::new(objects)),
             KernelEvent::Overrun => {}
             KernelEvent::NftTable(change) => touched.nft = Some(change),
         }
         touched
+    }
+
+    /// The route with the next hops of the object that it names, if it is known: the kernel may leave them out
+    /// (`net.ipv4.nexthop_compat_mode`).
+    fn resolved(&self, mut route: ActualRoute) -> ActualRoute {
+        let hops = |id| self.nexthops.as_ref().and_then(|objects| objects.hops(id));
+        if let Some(hops) = route.nexthop.and_then(hops) {
+            route.kind = ActualKind::Unicast(hops);
+        }
+        route
+    }
+
+    fn table_of(&self, routes: Vec<ActualRoute>) -> RouteTable {
+        // Many routes, few objects: one memory for the next hops of each.
+        let mut known: BTreeMap<u32, Option<NextHops>> = BTreeMap::new();
+        let mut hops = |id| {
+            let look = || self.nexthops.as_ref().and_then(|objects| objects.hops(id));
+            known.entry(id).or_insert_with(look).clone()
+        };
+        RouteTable::new(routes.into_iter().map(|route| match route.nexthop.and_then(&mut hops) {
+            Some(hops) => ActualRoute { kind: ActualKind::Unicast(hops), ..route },
+            None => route,
+        }))
+    }
+
+    /// Writes into the routes where their objects lead now; those of an object that is gone are gone with it.
+    fn lead(&mut self, changed: &[u32]) -> Vec<RouteKey> {
+        let objects = self.nexthops.as_ref();
+        let leads = |id: &u32| (*id, objects.filter(|all| all.at(*id).is_some()).map(|all| all.hops(*id)));
+        self.routes.lead(&changed.iter().map(leads).collect())
+    }
+
+    /// What the kernel does silently to the objects of a link without a signal.
+    fn objects_lost(&mut self, index: u32) -> Vec<RouteKey> {
+        let changed = self.nexthops.as_mut().map(|objects| objects.link_lost(index)).unwrap_or_default();
+        self.lead(&changed)
     }
 
     /// Interfaces' names by index.
@@ -340,6 +407,7 @@ impl Actual {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nexthop::NexthopKind;
 
     fn hop(last: u8, device: u32) -> NextHop {
         NextHop::via([192, 0, 2, last].into(), device)
@@ -350,7 +418,7 @@ mod tests {
             Ok(hops) => ActualKind::Unicast(hops),
             Err(_) => ActualKind::Blackhole,
         };
-        ActualRoute { prefix: "10.1.0.0/26".parse().unwrap(), metric: 1024, protocol, kind }
+        ActualRoute { prefix: "10.1.0.0/26".parse().unwrap(), metric: 1024, protocol, nexthop: None, kind }
     }
 
     fn shown(table: &RouteTable) -> Vec<String> {
@@ -387,6 +455,8 @@ mod tests {
             KernelEvent::NftTable(NftChange::Gone),
             KernelEvent::Overrun,
             KernelEvent::Snapshot(Snapshot::default()),
+            KernelEvent::Nexthop(ActualNexthop { id: 7, protocol: 109, kind: NexthopKind::One(hop(1, 2)) }),
+            KernelEvent::NexthopGone(7),
         ];
         for event in events {
             let line = serde_json::to_string(&event).unwrap();

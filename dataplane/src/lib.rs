@@ -1,10 +1,13 @@
-//! The kernel as we want it and as it is: `want`, `actual`, `ours` and `diff` are pure; only `linux` touches the kernel.
+//! The kernel as we want it and as it is: pure, but for `linux`, which alone touches the kernel.
 #![deny(unsafe_code)]
 
 pub mod actual;
 pub mod diff;
 pub mod linux;
+pub mod nexthop;
 pub mod ours;
+pub mod requests;
 pub mod ruleset;
 pub mod table;
 pub mod want;
+pub mod wanted;

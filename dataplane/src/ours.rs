@@ -4,6 +4,7 @@ use model::kernel;
 use serde::Serialize;
 
 use crate::actual::{ActualRoute, Address, Link};
+use crate::nexthop::ActualNexthop;
 
 /// Something in the kernel that carries our mark.
 ///
@@ -42,6 +43,13 @@ pub trait Marked {
 
 impl Marked for ActualRoute {
     /// The route's protocol number.
+    fn is_ours(&self) -> bool {
+        self.protocol == kernel::ROUTE_PROTOCOL
+    }
+}
+
+impl Marked for ActualNexthop {
+    /// The object's protocol number, which is the routes'.
     fn is_ours(&self) -> bool {
         self.protocol == kernel::ROUTE_PROTOCOL
     }
@@ -86,6 +94,7 @@ mod tests {
             prefix: "10.1.0.0/26".parse().unwrap(),
             metric: 1024,
             protocol,
+            nexthop: None,
             kind: ActualKind::Blackhole,
         };
         assert!(Ours::recognise(route(kernel::ROUTE_PROTOCOL)).is_ok());

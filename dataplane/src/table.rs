@@ -1,6 +1,7 @@
 //! The routes of table `main` as the kernel's events and dumps leave them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use model::Prefix;
 
@@ -11,6 +12,8 @@ use crate::want::{NextHop, NextHops, RouteKey};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RouteTable {
     slots: BTreeMap<RouteKey, Vec<ActualRoute>>,
+    /// How many routes name a nexthop object.
+    users: BTreeMap<u32, usize>,
 }
 
 impl RouteTable {
@@ -44,59 +47,107 @@ impl RouteTable {
         self.slots.keys()
     }
 
+    /// How many routes name a nexthop object.
+    pub fn users(&self, object: u32) -> usize {
+        self.users.get(&object).copied().unwrap_or_default()
+    }
+
     /// A route is new, or told again. One of the same maker over some of its next hops is the same route before it grew
     /// (IPv6).
     pub fn insert(&mut self, route: ActualRoute) {
-        let slot = self.slots.entry(route.key()).or_default();
-        slot.retain(|known| *known != route && (known.protocol != route.protocol || !within(known, &route)));
-        slot.push(route);
+        self.change(route.key(), |slot| {
+            slot.retain(|known| *known != route && (known.protocol != route.protocol || !within(known, &route)));
+            slot.push(route);
+        });
     }
 
     /// A route took the place of those with its prefix and metric.
     pub fn replace(&mut self, route: ActualRoute) {
-        self.slots.insert(route.key(), vec![route]);
+        self.change(route.key(), |slot| {
+            slot.clear();
+            slot.push(route);
+        });
     }
 
     /// A route is gone, or those of its next hops that are named.
     pub fn remove(&mut self, route: &ActualRoute) {
-        let key = route.key();
-        let Some(slot) = self.slots.get_mut(&key) else { return };
-        let of_same_maker = |known: &ActualRoute| known.protocol == route.protocol && within(route, known);
-        if let Some(position) = slot.iter().position(|known| known == route) {
-            slot.remove(position);
-        } else if let Some(position) = slot.iter().position(of_same_maker) {
-            let mut known = slot.remove(position);
-            let rest = known.next_hops().iter().filter(|hop| !has_hop(route, hop)).copied();
-            if let Ok(hops) = NextHops::new(rest) {
-                known.kind = ActualKind::Unicast(hops);
-                slot.push(known);
-            }
-        } else {
-            // Not the route we knew: what is left is found by the next dump, or by a refused step.
-            slot.retain(|known| known.protocol != route.protocol);
-        }
-        if slot.is_empty() {
-            self.slots.remove(&key);
-        }
+        self.change(route.key(), |slot| take_out(slot, route));
     }
 
     /// A link went down or away: the kernel drops the IPv4 routes that have no other next hop, and says nothing.
     ///
     /// Returns what was dropped.
     pub fn link_lost(&mut self, index: u32) -> Vec<RouteKey> {
-        let mut lost = Vec::new();
-        self.slots.retain(|key, slot| {
-            let before = slot.len();
-            slot.retain(|route| {
-                let hops = route.next_hops();
-                hops.is_empty() || hops.iter().any(|hop| hop.device != Some(index))
+        let lost = |route: &ActualRoute| {
+            let hops = route.next_hops();
+            !hops.is_empty() && hops.iter().all(|hop| hop.device == Some(index))
+        };
+        let keys: Vec<RouteKey> = self.iter().filter(|route| lost(route)).map(ActualRoute::key).collect();
+        keys.iter().for_each(|key| self.change(*key, |slot| slot.retain(|route| !lost(route))));
+        keys
+    }
+
+    /// Nexthop objects lead elsewhere now, or (none) are gone, and their routes with them. Of an object that leads nowhere
+    /// we know (some none) the routes stay as they are.
+    ///
+    /// Returns the places of all their routes.
+    pub fn lead(&mut self, objects: &BTreeMap<u32, Option<Option<NextHops>>>) -> Vec<RouteKey> {
+        if objects.keys().all(|object| self.users(*object) == 0) {
+            return Vec::new();
+        }
+        let of = |route: &ActualRoute| objects.get(&route.nexthop?);
+        let keys: Vec<RouteKey> = self.iter().filter(|route| of(route).is_some()).map(ActualRoute::key).collect();
+        for key in &keys {
+            self.change(*key, |slot| {
+                slot.retain(|route| of(route) != Some(&None));
+                for route in slot {
+                    if let Some(Some(Some(hops))) = of(route) {
+                        route.kind = ActualKind::Unicast(hops.clone());
+                    }
+                }
             });
-            if slot.len() < before {
-                lost.push(*key);
+        }
+        keys
+    }
+
+    /// The only way a slot changes: the objects' users are counted along.
+    fn change(&mut self, key: RouteKey, change: impl FnOnce(&mut Vec<ActualRoute>)) {
+        let slot = self.slots.entry(key).or_default();
+        for object in slot.iter().filter_map(|route| route.nexthop) {
+            if let Entry::Occupied(mut users) = self.users.entry(object) {
+                *users.get_mut() -= 1;
+                if *users.get() == 0 {
+                    users.remove();
+                }
             }
-            !slot.is_empty()
-        });
-        lost
+        }
+        change(slot);
+        for object in slot.iter().filter_map(|route| route.nexthop) {
+            *self.users.entry(object).or_default() += 1;
+        }
+        if slot.is_empty() {
+            self.slots.remove(&key);
+        }
+    }
+}
+
+fn take_out(slot: &mut Vec<ActualRoute>, route: &ActualRoute) {
+    let of_same_object = |known: &ActualRoute| {
+        route.nexthop.is_some() && (known.nexthop, known.protocol) == (route.nexthop, route.protocol)
+    };
+    let of_same_maker = |known: &ActualRoute| known.protocol == route.protocol && within(route, known);
+    if let Some(position) = slot.iter().position(|known| known == route || of_same_object(known)) {
+        slot.remove(position);
+    } else if let Some(position) = slot.iter().position(of_same_maker) {
+        let mut known = slot.remove(position);
+        let rest = known.next_hops().iter().filter(|hop| !has_hop(route, hop)).copied();
+        if let Ok(hops) = NextHops::new(rest) {
+            known.kind = ActualKind::Unicast(hops);
+            slot.push(known);
+        }
+    } else {
+        // Not the route we knew: what is left is found by the next dump, or by a refused step.
+        slot.retain(|known| known.protocol != route.protocol);
     }
 }
 
@@ -125,7 +176,7 @@ mod tests {
             Ok(hops) => ActualKind::Unicast(hops),
             Err(_) => ActualKind::Blackhole,
         };
-        ActualRoute { prefix: "10.1.0.0/26".parse().unwrap(), metric: 1024, protocol, kind }
+        ActualRoute { prefix: "10.1.0.0/26".parse().unwrap(), metric: 1024, protocol, nexthop: None, kind }
     }
 
     fn shown(table: &RouteTable) -> Vec<String> {

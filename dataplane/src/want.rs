@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU8;
+use std::sync::Arc;
 
 use model::{Family, Prefix, kernel};
 use serde::{Deserialize, Serialize};
@@ -44,10 +45,10 @@ pub enum RouteKind {
     Blackhole,
 }
 
-/// One or more next hops, sorted, none twice.
+/// One or more next hops, sorted, none twice. Copies share their memory: a full table has few different ones.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<NextHop>", into = "Vec<NextHop>")]
-pub struct NextHops(Vec<NextHop>);
+pub struct NextHops(Arc<[NextHop]>);
 
 /// A unicast route without any next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -99,7 +100,7 @@ impl NextHops {
     }
     /// Just one.
     pub fn one(hop: NextHop) -> NextHops {
-        NextHops(vec![hop])
+        NextHops(Arc::from([hop]))
     }
     /// All, sorted.
     pub fn as_slice(&self) -> &[NextHop] {
@@ -115,7 +116,7 @@ impl TryFrom<Vec<NextHop>> for NextHops {
 }
 impl From<NextHops> for Vec<NextHop> {
     fn from(hops: NextHops) -> Vec<NextHop> {
-        hops.0
+        hops.0.to_vec()
     }
 }
 

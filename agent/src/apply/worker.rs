@@ -3,14 +3,13 @@
 use std::sync::mpsc;
 
 use dataplane::actual::ActualRoute;
-use dataplane::diff::Step;
-use dataplane::linux::links;
-use dataplane::linux::netlink::Netlink;
-use dataplane::linux::netlink::NetlinkError;
-use dataplane::linux::routes::{self, Failure, Whose};
+use dataplane::linux::netlink::{Netlink, NetlinkError};
+use dataplane::linux::routes::{self, Outcome, Whose};
 use dataplane::linux::tunnel::{self, Change};
-use dataplane::linux::{nft, sysctl};
+use dataplane::linux::{links, nexthops, nft, sysctl};
+use dataplane::nexthop::ActualNexthop;
 use dataplane::ours::Ours;
+use dataplane::requests::Work;
 use dataplane::want::{Nat, Tunnel};
 use model::Family;
 
@@ -18,8 +17,8 @@ use model::Family;
 #[derive(Debug)]
 pub enum Job {
     /// Do these steps, in order.
-    Routes(Vec<Step>),
-    /// Read all routes again: the picture is out of date.
+    Routes(Work),
+    /// Read all routes and nexthop objects again: the picture is out of date.
     ReadRoutes,
     /// Make the tunnel device so; without a wish take our addresses off it.
     Tunnel(Option<Tunnel>),
@@ -37,12 +36,12 @@ pub enum Done {
     /// Of the steps, with those that failed; an error means that nobody knows what became of them.
     Routes {
         /// As asked for.
-        steps: Vec<Step>,
+        work: Work,
         /// What failed.
-        outcome: Result<Vec<Failure>, String>,
+        outcome: Result<Outcome, String>,
     },
-    /// All routes of table `main`.
-    Read(Result<Vec<ActualRoute>, String>),
+    /// All routes of table `main` and all nexthop objects.
+    Read(Result<Table, String>),
     /// Of the tunnel device: what had to be changed.
     Tunnel(Result<Vec<Change>, String>),
     /// Of the packet rules: whether anything had to be changed.
@@ -53,6 +52,15 @@ pub enum Done {
     Links(Result<(), String>),
     /// A thread has ended, most likely by a panic: nobody does its jobs any more, and the agent must end too.
     Gone,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Table {
+    /// None where the kernel knows no such thing.
+    pub nexthops: Option<Vec<ActualNexthop>>,
+    /// Of table `main`.
+    pub routes: Vec<ActualRoute>,
 }
 
 /// The way to the threads.
@@ -109,11 +117,11 @@ fn perform(netlink: &mut Option<Netlink>, rules: &mut Option<Netlink>, job: Job)
     }
     let Some(socket) = netlink.as_mut() else { return refuse(job, "no netlink socket".into()) };
     let done = match job {
-        Job::Routes(steps) => {
-            let outcome = routes::apply(socket, &steps, |_| ()).map_err(|e| e.to_string());
-            Done::Routes { steps, outcome }
+        Job::Routes(work) => {
+            let outcome = routes::apply(socket, &work, |_| ()).map_err(|e| e.to_string());
+            Done::Routes { work, outcome }
         }
-        Job::ReadRoutes => Done::Read(routes::read(socket, Whose::All).map_err(|e| e.to_string())),
+        Job::ReadRoutes => Done::Read(read(socket).map_err(|e| e.to_string())),
         Job::Tunnel(wish) => {
             let outcome = match wish {
                 Some(wish) => tunnel::settle(socket, &wish),
@@ -132,9 +140,14 @@ fn perform(netlink: &mut Option<Netlink>, rules: &mut Option<Netlink>, job: Job)
     done
 }
 
+fn read(netlink: &mut Netlink) -> Result<Table, NetlinkError> {
+    // Objects first: routes that name one which came later are told again.
+    Ok(Table { nexthops: nexthops::read(netlink)?, routes: routes::read(netlink, Whose::All)? })
+}
+
 fn refuse(job: Job, reason: String) -> Done {
     match job {
-        Job::Routes(steps) => Done::Routes { steps, outcome: Err(reason) },
+        Job::Routes(work) => Done::Routes { work, outcome: Err(reason) },
         Job::ReadRoutes => Done::Read(Err(reason)),
         Job::Tunnel(_) => Done::Tunnel(Err(reason)),
         Job::Nat(_) => Done::Nat(Err(reason)),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bgp::config::Start;
-use dataplane::want::{Nat, Route, RouteKey, Tunnel};
+use dataplane::want::{Nat, NextHops, RouteKey, Tunnel};
+use dataplane::wanted::Wanted;
 use model::{Family, Prefix};
 
 use super::bgp::{BgpPlan, bgp};
@@ -26,7 +27,7 @@ pub struct Desired {
     /// Routes with their reasons, the unusable ones too.
     pub routes: BTreeMap<Prefix, RoutePlan>,
     /// Of these, what should be in the kernel.
-    pub table: BTreeMap<RouteKey, Route>,
+    pub table: Wanted,
 }
 
 /// What an update changed: what hands have to look at.
@@ -73,9 +74,12 @@ impl Desired {
         let touched = self.touched(world, dirty);
         if !touched.is_empty() {
             let mut router = Router::new(world);
+            let mut shared = Vec::new();
             for prefix in touched {
-                self.replan(prefix, router.route(&prefix), &mut changed.places);
+                shared.extend(self.replan(prefix, router.route(&prefix), &mut changed.places));
             }
+            // Routes that share their next hops with many from now on go in another way than they did.
+            shared.iter().for_each(|hops| changed.places.extend(self.table.places_to(hops)));
         }
         changed
     }
@@ -95,19 +99,22 @@ impl Desired {
         }
     }
 
-    fn replan(&mut self, prefix: Prefix, plan: Option<RoutePlan>, places: &mut BTreeSet<RouteKey>) {
+    /// Returns next hops that are shared widely from now on.
+    fn replan(&mut self, prefix: Prefix, plan: Option<RoutePlan>, places: &mut BTreeSet<RouteKey>) -> Option<NextHops> {
+        let mut shared = None;
         let wanted = plan.as_ref().and_then(|plan| plan.route.as_ref().ok()).cloned();
         let place = RouteKey { prefix, metric: model::kernel::ROUTE_METRIC };
         if self.table.get(&place) != wanted.as_ref() {
             places.insert(place);
             match wanted {
-                Some(route) => self.table.insert(place, route),
+                Some(route) => shared = self.table.insert(route),
                 None => self.table.remove(&place),
-            };
+            }
         }
         match plan {
             Some(plan) => self.routes.insert(prefix, plan),
             None => self.routes.remove(&prefix),
         };
+        shared
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use dataplane::actual::KernelEvent;
 use dataplane::diff::{self, Keys, Step};
+use dataplane::linux::routes::Outcome;
+use dataplane::requests::Work;
 use dataplane::want::RouteKey;
 use model::Time;
 
@@ -14,8 +16,8 @@ use crate::fact::Fact;
 
 /// How long to wait after the tunnel or the packet rules could not be made.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The most steps in one job: results and other jobs get their turn in between.
-const STEPS: usize = 16_384;
+/// The most requests in one job: results and other jobs get their turn in between.
+const REQUESTS: usize = 16_384;
 
 /// One thing that is made whole by one kind of job.
 #[derive(Debug, Default)]
@@ -80,11 +82,14 @@ impl Reconciler {
     }
 
     fn push_routes(&mut self, now: Time) {
-        if self.routes_busy || self.places.is_empty() {
+        if self.routes_busy {
             return;
         }
+        if self.places.is_empty() {
+            return self.push_unused(now);
+        }
         let places = std::mem::take(&mut self.places);
-        let found = diff::routes(&self.desired.table, &self.world.kernel.actual.routes, Keys::Only(&places));
+        let found = diff::routes(&self.desired.table, &self.world.kernel.actual, Keys::Only(&places));
         let benched = |step: &Step| matches!(step, Step::Delete(_));
         let mut steps = found.steps;
         if !self.may_delete(now) {
@@ -92,38 +97,55 @@ impl Reconciler {
             self.places.extend(steps.iter().filter(|s| benched(s)).map(Step::key));
             steps.retain(|step| !benched(step));
         }
-        if steps.len() > STEPS {
-            self.places.extend(steps.drain(STEPS..).map(|step| step.key()));
-        }
-        let touched: BTreeSet<RouteKey> = steps.iter().map(Step::key).collect();
+        let mut work = Work::new(steps, &self.desired.table, &self.world.kernel.actual);
+        self.places.extend(work.limit(REQUESTS).iter().map(Step::key));
+        let touched: BTreeSet<RouteKey> = work.steps.iter().map(Step::key).collect();
         for place in places.iter().filter(|place| !touched.contains(place)) {
             self.bench.clear(place);
         }
         for (place, held) in found.held {
             self.bench.held(place, held.to_string());
         }
-        if !steps.is_empty() {
-            self.routes_busy = true;
-            // Written into the picture before it is done. Whatever the kernel tells of these places from now on comes
-            // later, so a route that somebody deletes as soon as it is made is not taken for one that is there.
-            for step in &steps {
-                self.world.kernel.actual.learn(step.effect());
+        self.give(work);
+    }
+
+    /// Objects that nobody uses go last, when nothing else is to be done that could use them.
+    fn push_unused(&mut self, now: Time) {
+        if std::mem::take(&mut self.objects_touched) {
+            if self.may_delete(now) {
+                self.give(Work::of_unused(&self.world.kernel.actual));
+            } else {
+                self.objects_touched = true;
             }
-            self.worker.give(Job::Routes(steps));
         }
+    }
+
+    fn give(&mut self, work: Work) {
+        if work.is_empty() {
+            return;
+        }
+        self.routes_busy = true;
+        self.objects_touched = true;
+        // Written into the picture before it is done. Whatever the kernel tells of these places from now on comes
+        // later, so a route that somebody deletes as soon as it is made is not taken for one that is there.
+        for effect in work.requests.iter().filter_map(|request| work.effect(request)) {
+            self.world.kernel.actual.learn(effect);
+        }
+        self.worker.give(Job::Routes(work));
     }
 
     /// A job is done.
     pub fn done(&mut self, done: Done, now: Time) {
         match done {
-            Done::Routes { steps, outcome } => self.routes_done(steps, outcome, now),
-            Done::Read(Ok(routes)) => {
+            Done::Routes { work, outcome } => self.routes_done(work, outcome, now),
+            Done::Read(Ok(table)) => {
                 self.reading.end(Ok(()), "reading of the routes", now);
                 self.routes_busy = self.reading.wanted;
                 // Whichever is the newer: the last word on each place comes last.
                 let meanwhile = self.meanwhile.take().unwrap_or_default();
-                let facts = std::iter::once(KernelEvent::Routes(routes)).chain(meanwhile).map(Fact::Kernel);
-                facts.for_each(|fact| self.take_in(fact, now));
+                let objects = table.nexthops.map(KernelEvent::Nexthops);
+                let read = objects.into_iter().chain([KernelEvent::Routes(table.routes)]);
+                read.chain(meanwhile).map(Fact::Kernel).for_each(|fact| self.take_in(fact, now));
             }
             Done::Read(Err(problem)) => self.reading.end(Err(problem), "reading of the routes", now),
             Done::Tunnel(outcome) => {
@@ -149,32 +171,31 @@ impl Reconciler {
     }
 
     /// The picture has it that all steps were done: those that failed are taken out of it again.
-    fn routes_done(
-        &mut self,
-        steps: Vec<Step>,
-        outcome: Result<Vec<dataplane::linux::routes::Failure>, String>,
-        now: Time,
-    ) {
+    fn routes_done(&mut self, work: Work, outcome: Result<Outcome, String>, now: Time) {
         self.routes_busy = false;
-        let failures = match outcome {
-            Ok(failures) => failures,
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
             Err(problem) => {
-                tracing::warn!(%problem, steps = steps.len(), "what became of these routes is not known");
-                self.places.extend(steps.iter().map(Step::key));
+                tracing::warn!(%problem, steps = work.steps.len(), "what became of these routes is not known");
+                self.places.extend(work.steps.iter().map(Step::key));
                 return self.read_routes();
             }
         };
         let mut failed: BTreeSet<usize> = BTreeSet::new();
-        let mut unknown = false;
-        for failure in &failures {
+        let mut unknown = outcome.stale;
+        for failure in &outcome.failures {
             failed.insert(failure.position);
             self.bench.failed(failure.step.key(), failure.to_string(), now);
             match &failure.step {
-                Step::Add(route) if !failure.is_stale() => self.world.kernel.actual.routes.remove(&route.made()),
+                Step::Add(route) if !unknown => self.world.kernel.actual.routes.remove(&route.made()),
                 _ => unknown = true,
             }
         }
-        let taken = steps.iter().enumerate().filter(|(position, _)| !failed.contains(position)).map(|(_, step)| step);
+        for id in outcome.unmade {
+            self.world.kernel.actual.learn(KernelEvent::NexthopGone(id));
+        }
+        let taken = work.steps.iter().enumerate().filter(|(position, _)| !failed.contains(position));
+        let taken = taken.map(|(_, step)| step);
         taken.clone().for_each(|step| self.bench.clear(&step.key()));
         self.history.steps(taken, now);
         if unknown {

@@ -68,6 +68,8 @@ pub struct Reconciler {
     start: Start,
     worker: Worker,
     routes_busy: bool,
+    /// Nexthop objects may have lost their last route.
+    objects_touched: bool,
     /// What the kernel told while its routes are being read: told again afterwards, as the reading may be older.
     meanwhile: Option<Vec<KernelEvent>>,
     reading: Slot,
@@ -121,6 +123,7 @@ impl Reconciler {
             start: Start::Fresh,
             worker: birth.worker,
             routes_busy: false,
+            objects_touched: true,
             meanwhile: None,
             reading: Slot::default(),
             tunnel: Slot::default(),
@@ -177,6 +180,10 @@ impl Reconciler {
             self.tunnel.wanted |= dirty.tunnel && tunnel;
             self.nat.wanted |= dirty.nat;
             self.forwarding.wanted |= changed.forwarding;
+            if dirty.tunnel {
+                // What a link would not carry a moment ago it may carry now.
+                self.places.extend(self.desired.table.keys());
+            }
         }
         self.places.extend(self.bench.due(now));
         self.reconcile_leases(now);
@@ -297,8 +304,13 @@ impl Reconciler {
                 self.resyncs += 1;
                 self.leases_due = Some(now);
                 let ours = |r: &&dataplane::actual::ActualRoute| r.protocol == kernel::ROUTE_PROTOCOL;
-                let forwards =
-                    snapshot.routes.iter().filter(ours).any(|r| r.next_hops().iter().any(|h| h.gateway.is_some()));
+                let has_router = |r: &dataplane::actual::ActualRoute| {
+                    r.nexthop.is_some() || r.next_hops().iter().any(|h| h.gateway.is_some())
+                };
+                let forwards = snapshot.routes.iter().filter(ours).any(has_router);
+                if snapshot.nexthops.is_none() {
+                    tracing::info!("the kernel has no nexthop objects (Linux 5.3): every route names its next hops");
+                }
                 if self.resyncs == 1 && forwards {
                     self.start = Start::Restarted;
                 }

@@ -303,6 +303,16 @@ impl Reconciler {
         self.world.objects.errors.iter().map(view).collect()
     }
 
+    /// Nexthop objects of ours, each with the number of its routes.
+    fn nexthops(&self) -> String {
+        let actual = &self.world.kernel.actual;
+        let Some(objects) = &actual.nexthops else {
+            return "the kernel has no nexthop objects: every route names its next hops\n".into();
+        };
+        let ours = objects.iter().filter(|object| object.protocol == kernel::ROUTE_PROTOCOL);
+        ours.map(|object| format!("{object} routes {}\n", actual.routes.users(object.id))).collect()
+    }
+
     fn diags(&self, now: Time) -> Vec<DiagPart> {
         let names = self.world.kernel.actual.names();
         let lines = |lines: Vec<String>| lines.join("\n") + "\n";
@@ -318,6 +328,7 @@ impl Reconciler {
                 lines(self.desired.table.values().map(|r| r.display(&names).to_string()).collect()),
             ),
             part("kernel-routes.txt", lines(actual.routes.iter().map(|r| r.display(&names).to_string()).collect())),
+            part("kernel-nexthops.txt", self.nexthops()),
             part("kernel-links.txt", lines(actual.links.values().map(|l| format!("{l:?}")).collect())),
             part("leases.jsonl", lines(leases)),
             part("history.txt", lines(self.history.view(None, &names).iter().map(|c| format!("{c:?}")).collect())),

@@ -93,7 +93,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.split(|&b| b == 0).next().unwrap_or_default()).into_owned()
 }
 
-/// Writes attributes one after the other, each aligned to 4 octets. Numbers are big-endian, as nftables has them.
+/// Writes attributes one after the other, each aligned to 4 octets.
 #[derive(Debug)]
 pub struct Writer<'a>(&'a mut Vec<u8>);
 
@@ -110,9 +110,22 @@ impl<'a> Writer<'a> {
         self.end(start);
     }
 
-    /// A big-endian number.
+    /// A big-endian number, as nftables has it.
     pub fn number(&mut self, kind: u16, value: u32) {
         self.octets(kind, &value.to_be_bytes());
+    }
+
+    /// A number in host byte order, as rtnetlink has it.
+    pub fn host_number(&mut self, kind: u16, value: u32) {
+        self.octets(kind, &value.to_ne_bytes());
+    }
+
+    /// An address of 4 or 16 octets.
+    pub fn address(&mut self, kind: u16, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.octets(kind, &address.octets()),
+            IpAddr::V6(address) => self.octets(kind, &address.octets()),
+        }
     }
 
     /// A text, with a 0 octet at its end.

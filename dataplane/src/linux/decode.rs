@@ -7,6 +7,7 @@ use model::Prefix;
 
 use super::attribute::{Message, address, attributes, text, u8_at, u16_at, u32_at};
 use crate::actual::{ActualKind, ActualRoute, Address, Link};
+use crate::nexthop::{ActualNexthop, Member, NexthopKind};
 use crate::want::{NextHop, NextHops};
 
 /// `RT_TABLE_MAIN`.
@@ -14,10 +15,10 @@ pub(super) const TABLE_MAIN: u8 = 254;
 /// `RTM_F_CLONED`: an exception the kernel keeps for one destination, not a route.
 const CLONED: u32 = 0x200;
 /// `RTNH_F_ONLINK`.
-const ONLINK: u32 = 4;
+pub(super) const ONLINK: u32 = 4;
 
 /// `rtm_type`, `RTA_…` of linux/rtnetlink.h.
-mod rt {
+pub(super) mod rt {
     pub const UNICAST: u8 = 1;
     pub const BLACKHOLE: u8 = 6;
     pub const UNREACHABLE: u8 = 7;
@@ -30,6 +31,19 @@ mod rt {
     pub const MULTIPATH: u16 = 9;
     pub const TABLE: u16 = 15;
     pub const VIA: u16 = 18;
+    pub const NH_ID: u16 = 30;
+}
+
+/// `NHA_…` of linux/nexthop.h.
+pub(super) mod nha {
+    pub const ID: u16 = 1;
+    pub const GROUP: u16 = 2;
+    pub const GROUP_TYPE: u16 = 3;
+    pub const BLACKHOLE: u16 = 4;
+    pub const OIF: u16 = 5;
+    pub const GATEWAY: u16 = 6;
+    pub const ENCAP: u16 = 8;
+    pub const FDB: u16 = 11;
 }
 
 /// The link of an RTM_NEWLINK or RTM_DELLINK message.
@@ -108,13 +122,14 @@ pub fn route(message: &Message<'_>) -> Option<ActualRoute> {
     let (length, source_length, tos) = (u8_at(header, 1)?, u8_at(header, 2)?, u8_at(header, 3)?);
     let (mut table, protocol, kind) = (u32::from(u8_at(header, 4)?), u8_at(header, 5)?, u8_at(header, 7)?);
     let flags = u32_at(header, 8)?;
-    let (mut destination, mut metric) = (unspecified, 0);
+    let (mut destination, mut metric, mut nexthop) = (unspecified, 0, None);
     let (mut one, mut several) = (Hop::default(), None);
     for (kind, value) in attributes(header.get(12..)?) {
         match kind {
             rt::DST => destination = address(value)?,
             rt::PRIORITY => metric = u32_at(value, 0)?,
             rt::TABLE => table = u32_at(value, 0)?,
+            rt::NH_ID => nexthop = u32_at(value, 0),
             rt::MULTIPATH => several = NextHops::new(multipath(value)).ok(),
             _ => one.read(kind, value),
         }
@@ -133,7 +148,39 @@ pub fn route(message: &Message<'_>) -> Option<ActualRoute> {
         rt::PROHIBIT | rt::THROW => ActualKind::Other(kind),
         _ => return None,
     };
-    Some(ActualRoute { prefix: Prefix::masked(destination, length).ok()?, metric, protocol, kind })
+    Some(ActualRoute { prefix: Prefix::masked(destination, length).ok()?, metric, protocol, nexthop, kind })
+}
+
+/// The object of an RTM_NEWNEXTHOP or RTM_DELNEXTHOP message.
+pub fn nexthop(message: &Message<'_>) -> Option<ActualNexthop> {
+    // `struct nhmsg`: family, scope, protocol, reserved, flags.
+    let header = message.payload;
+    let (protocol, flags) = (u8_at(header, 2)?, u32_at(header, 4)?);
+    let (mut id, mut hop, mut group, mut other) = (None, Hop::default(), None, false);
+    for (kind, value) in attributes(header.get(8..)?) {
+        match kind {
+            nha::ID => id = u32_at(value, 0),
+            nha::GROUP => group = Some(value.chunks_exact(8).filter_map(member).collect()),
+            // 0 is a group that spreads packets by a hash, the only kind we make.
+            nha::GROUP_TYPE => other |= u16_at(value, 0)? != 0,
+            nha::OIF => hop.device = u32_at(value, 0),
+            nha::GATEWAY => hop.gateway = address(value),
+            nha::BLACKHOLE | nha::ENCAP | nha::FDB => other = true,
+            _ => {}
+        }
+    }
+    let kind = match (other, group) {
+        (true, _) => NexthopKind::Other,
+        (false, Some(members)) => NexthopKind::Group(members),
+        (false, None) => hop.next_hop(flags, 0).map_or(NexthopKind::Other, NexthopKind::One),
+    };
+    Some(ActualNexthop { id: id?, protocol, kind })
+}
+
+/// `struct nexthop_grp`: the id, and the weight less one.
+fn member(bytes: &[u8]) -> Option<Member> {
+    let weight = NonZeroU8::new(u8_at(bytes, 4)?.saturating_add(1))?;
+    Some(Member { id: u32_at(bytes, 0)?, weight })
 }
 
 /// A next hop while its attributes are read.
@@ -190,7 +237,7 @@ mod tests {
 
     /// Reads whatever there is to read.
     fn read(message: &Message<'_>) {
-        _ = (link(message), interface_address(message), route(message));
+        _ = (link(message), interface_address(message), route(message), nexthop(message));
     }
 
     /// A message of a route, as the kernel tells it.
@@ -234,7 +281,7 @@ mod tests {
     #[test]
     fn a_unicast_route_that_names_a_nexthop_object_only_is_of_another_kind() {
         const NH_ID: [u8; 8] = [8, 0, 30, 0, 5, 0, 0, 0];
-        let read = route(&of(&told_route(rt::UNICAST, &NH_ID))).map(|route| route.kind);
-        assert_eq!(read, Some(ActualKind::Other(rt::UNICAST)));
+        let read = route(&of(&told_route(rt::UNICAST, &NH_ID))).map(|route| (route.nexthop, route.kind));
+        assert_eq!(read, Some((Some(5), ActualKind::Other(rt::UNICAST))));
     }
 }

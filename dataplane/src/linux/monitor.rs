@@ -1,7 +1,8 @@
 //! What happens in the kernel, as events: a blocking reader for a thread of its own.
 //!
 //! It subscribes first and reads everything after, so that nothing falls between. Where the kernel is silent (it takes
-//! IPv4 routes away with their link, or with the last address of one, and says nothing of it) the routes are read again.
+//! IPv4 routes away with their link, or with the last address of one, and nexthop objects with their link's signal, and
+//! says nothing of it) the routes are read again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,13 +14,17 @@ use super::attribute::{Message, attributes, messages, text, u8_at};
 use super::decode;
 use super::links;
 use super::netlink::{NLM_F_REPLACE, Netlink, NetlinkError, rtm};
+use super::nexthops;
 use super::routes::{self, Whose};
 use super::socket::{Protocol, RawSocket, wait};
 use crate::actual::{Address, KernelEvent, Link, NftChange, Snapshot};
+use crate::nexthop;
 use crate::ours::Marked;
 
 /// RTNLGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE (linux/rtnetlink.h).
 const ROUTE_GROUPS: [u32; 5] = [1, 5, 7, 9, 11];
+/// RTNLGRP_NEXTHOP; refused before Linux 5.3.
+const NEXTHOP_GROUP: u32 = 32;
 /// NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h).
 const NFT_GROUP: u32 = 7;
 /// Room for some 40,000 events: a bulk change of ours is one of many.
@@ -64,6 +69,8 @@ impl Monitor {
     pub fn with_buffer(bytes: i32) -> Result<(Monitor, Stopper), NetlinkError> {
         let failed = |error| NetlinkError::Socket { doing: "subscribe to the kernel's events", error };
         let events = subscribe(Protocol::Route, &ROUTE_GROUPS, bytes).map_err(failed)?;
+        // Without objects there is nothing to hear of them.
+        let _ = events.join(NEXTHOP_GROUP);
         let nft = subscribe(Protocol::Netfilter, &[NFT_GROUP], bytes).ok();
         let (stop, stopper) = UnixStream::pair().map_err(failed)?;
         let monitor = Monitor {
@@ -110,19 +117,22 @@ impl Monitor {
     fn snapshot(&mut self, each: &mut impl FnMut(KernelEvent)) -> Result<(), NetlinkError> {
         let links = until_still(|| links::read(&mut self.asks))?;
         let addresses = until_still(|| links::addresses(&mut self.asks))?;
+        let nexthops = until_still(|| nexthops::read(&mut self.asks))?;
         let routes = until_still(|| routes::read(&mut self.asks, Whose::All))?;
         self.links = links.iter().map(|link| (link.index, link.clone())).collect();
         self.reread = None;
-        each(KernelEvent::Snapshot(Snapshot { links, addresses, routes }));
+        each(KernelEvent::Snapshot(Snapshot { links, addresses, routes, nexthops }));
         Ok(())
     }
 
-    /// Reads the routes, as some went silently.
+    /// Reads the routes and their objects, as some went silently.
     fn read_routes(&mut self, each: &mut impl FnMut(KernelEvent)) -> Result<(), NetlinkError> {
         let begun = Instant::now();
+        let nexthops = until_still(|| nexthops::read(&mut self.asks))?;
         let routes = until_still(|| routes::read(&mut self.asks, Whose::All))?;
         self.reread = None;
         self.rested = Instant::now() + begun.elapsed() * REST;
+        nexthops.into_iter().for_each(|nexthops| each(KernelEvent::Nexthops(nexthops)));
         each(KernelEvent::Routes(routes));
         Ok(())
     }
@@ -154,7 +164,8 @@ impl Monitor {
                 if before.as_ref() == Some(&link) {
                     return;
                 }
-                if !link.up && before.is_some_and(|before| before.up) {
+                let fell = |is: fn(&Link) -> bool| !is(&link) && before.as_ref().is_some_and(is);
+                if fell(|link| link.up) || fell(nexthop::carries) {
                     self.lost(&link);
                 }
                 each(KernelEvent::Link(link));
@@ -222,6 +233,8 @@ impl Told {
                 Told::Event(KernelEvent::RouteReplaced(decode::route(message)?))
             }
             rtm::NEWROUTE => Told::Event(KernelEvent::Route(decode::route(message)?)),
+            rtm::NEWNEXTHOP => Told::Event(KernelEvent::Nexthop(decode::nexthop(message)?)),
+            rtm::DELNEXTHOP => Told::Event(KernelEvent::NexthopGone(decode::nexthop(message)?.id)),
             rtm::DELROUTE => Told::Event(KernelEvent::RouteGone(decode::route(message)?)),
             _ => return None,
         })

@@ -30,6 +30,9 @@ pub mod rtm {
     pub const NEWNEIGH: u16 = 28;
     pub const DELNEIGH: u16 = 29;
     pub const GETNEIGH: u16 = 30;
+    pub const NEWNEXTHOP: u16 = 104;
+    pub const DELNEXTHOP: u16 = 105;
+    pub const GETNEXTHOP: u16 = 106;
 }
 
 /// How long the kernel may take for one chunk or one piece of a dump before the call fails.
@@ -122,6 +125,16 @@ impl Batch {
     /// Like [`Batch::push`], for a body that is octets already.
     pub fn push_bytes(&mut self, kind: u16, flags: u16, body: &[u8]) -> usize {
         self.push_with(kind, flags, body.len(), |room| room.copy_from_slice(body))
+    }
+
+    /// Like [`Batch::push`], for a body that is written in place; `write` appends a multiple of 4 octets.
+    pub fn push_written(&mut self, kind: u16, flags: u16, write: impl FnOnce(&mut Vec<u8>)) -> usize {
+        let position = self.push_with(kind, flags, 0, |_| ());
+        let start = self.offsets.last().copied().unwrap_or_default();
+        write(&mut self.bytes);
+        let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
+        self.set(start, &length.to_ne_bytes());
+        position
     }
 
     fn push_with(&mut self, kind: u16, flags: u16, length: usize, write: impl FnOnce(&mut [u8])) -> usize {

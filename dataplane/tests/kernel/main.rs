@@ -5,5 +5,6 @@
 mod lab;
 mod links;
 mod monitor;
+mod nexthops;
 mod nft;
 mod routes;

@@ -1,16 +1,19 @@
 //! Events: the picture that follows from them is the kernel's, and what is lost comes back within a second.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use dataplane::actual::{Actual, KernelEvent, NftChange};
+use dataplane::actual::{Actual, KernelEvent, NftChange, Snapshot};
 use dataplane::diff::{self, Keys};
 use dataplane::linux::monitor::{Monitor, Stopper};
 use dataplane::linux::netlink::Netlink;
-use dataplane::linux::{links, routes, routes::Whose};
+use dataplane::linux::routes::{self, Outcome, Whose};
+use dataplane::linux::{links, nexthops};
+use dataplane::nexthop::Nexthops;
+use dataplane::requests::Work;
 use dataplane::table::RouteTable;
-use dataplane::want::{NextHop, NextHops, Route, RouteKey};
+use dataplane::want::{NextHop, NextHops, Route};
+use dataplane::wanted::Wanted;
 
 use crate::lab::{fresh, index, sh, uplinks};
 
@@ -66,6 +69,8 @@ impl Watched {
             let known: Vec<_> = self.actual.addresses.iter().copied().collect();
             let links = links::read(&mut netlink).unwrap();
             let same_links = links.iter().eq(self.actual.links.values());
+            let objects = nexthops::read(&mut netlink).unwrap().map(Nexthops::new);
+            let same_links = same_links && objects == self.actual.nexthops;
             if sorted(&routes) == sorted(&self.actual.routes) && known == addresses && same_links {
                 return;
             }
@@ -75,7 +80,8 @@ impl Watched {
                     continue;
                 }
                 let lines = |table: &RouteTable| sorted(table).join("\n");
-                panic!("{what}: known\n{}\ndumped\n{}", lines(&self.actual.routes), lines(&routes));
+                let objects = (&self.actual.nexthops, &objects);
+                panic!("{what}: known\n{}\ndumped\n{}\n{objects:?}", lines(&self.actual.routes), lines(&routes));
             };
             self.learn(event);
             while let Ok(event) = self.events.try_recv() {
@@ -85,19 +91,27 @@ impl Watched {
     }
 
     /// Repairs by events alone until all that is wanted is there.
-    fn repair(&mut self, netlink: &mut Netlink, want: &BTreeMap<RouteKey, Route>) {
+    fn repair(&mut self, netlink: &mut Netlink, want: &Wanted) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let steps = diff::routes(want, &self.actual.routes, Keys::All).steps;
-            let failures = routes::apply(netlink, &steps, |_| ()).unwrap();
-            if failures.is_empty() {
-                steps.iter().for_each(|step| _ = self.actual.learn(step.effect()));
+            let work = Work::new(diff::routes(want, &self.actual, Keys::All).steps, want, &self.actual);
+            let outcome = routes::apply(netlink, &work, |_| ()).unwrap();
+            if outcome == Outcome::default() {
+                let effects = work.requests.iter().filter_map(|request| work.effect(request));
+                effects.for_each(|effect| _ = self.actual.learn(effect));
             }
-            let real = RouteTable::new(routes::read(netlink, Whose::Ours).unwrap());
-            if diff::routes(want, &real, Keys::All).steps.is_empty() {
+            let real = Snapshot {
+                links: links::read(netlink).unwrap(),
+                nexthops: nexthops::read(netlink).unwrap(),
+                routes: routes::read(netlink, Whose::Ours).unwrap(),
+                ..Snapshot::default()
+            };
+            let mut actual = Actual::default();
+            actual.learn(KernelEvent::Snapshot(real));
+            if diff::routes(want, &actual, Keys::All).steps.is_empty() {
                 return;
             }
-            assert!(Instant::now() < deadline, "{failures:?}");
+            assert!(Instant::now() < deadline, "{outcome:?}");
             if let Ok(event) = self.events.recv_timeout(Duration::from_millis(50)) {
                 self.learn(event);
             }
@@ -135,15 +149,31 @@ fn the_picture_that_follows_from_events_is_the_kernels() {
             "ip -6 route replace blackhole 2001:db8:1::/64 proto 109 metric 1024",
             "ip -6 route replace 2001:db8:1::/64 via 2001:db8:ffff::2 proto 109 metric 1024",
             "ip -6 route add 2001:db8:2::/64 metric 1024 nexthop via 2001:db8:ffff::2 nexthop via 2001:db8:fffe::3",
+            "for n in 1 2; do ip nexthop add id 10$n via 192.0.2.$n dev up0 proto 109; done
+             ip nexthop add id 103 via 198.51.100.2 dev up1 proto 109; ip nexthop add id 109 group 101/103,3 proto 109
+             ip nexthop add id 104 via 2001:db8:ffff::2 dev up0; ip nexthop add id 105 blackhole",
+            "for n in 1 3 9; do ip route add 10.9.$n.0/24 nhid 10$n proto 109 metric 1024; done
+             ip -6 route add 2001:db8:9::/64 nhid 104 proto 109 metric 1024; ip route add 10.9.5.0/24 nhid 105",
+            "ip nexthop replace id 101 via 198.51.100.7 dev up1 proto 109",
+            "ip nexthop replace id 109 group 102/103 proto 109",
+            "ip nexthop del id 102",
+            "ip route replace 10.9.1.0/24 via 192.0.2.2 proto 109 metric 1024",
+            "ip route replace 10.9.1.0/24 nhid 103 proto 109 metric 1024",
+            "ip nexthop replace id 104 via 2001:db8:ffff::3 dev up0",
             "ip link set up1 down",
             "ip link set up1 up",
+            "ip nexthop add id 103 via 198.51.100.2 dev up1 proto 109; ip route add 10.9.3.0/24 nhid 103 proto 109 metric 1024",
+            "ip nexthop add id 101 via 192.0.2.2 dev up0 proto 109; ip nexthop add id 109 group 101/103 proto 109
+             ip route add 10.9.1.0/24 nhid 109 proto 109 metric 1024",
+            "ip link set far1 down",
+            "ip link set far1 up",
             "ip link set far0 down",
             "ip addr del 192.0.2.1/24 dev up0",
             "ip addr add 192.0.2.1/24 dev up0; ip route add 10.6.0.0/26 via 192.0.2.2 proto 109 metric 1024",
             "ip link set up0 down; ip link set up0 up",
             "ip link del up1",
             "ip link set up0 name up9 down; ip link set up9 up group 7",
-            "ip route flush table main; ip -6 route flush table main",
+            "ip nexthop flush; ip route flush table main; ip -6 route flush table main",
         ] {
             sh(what);
             watched.until_as_dumped(what);
@@ -156,7 +186,7 @@ fn what_is_lost_by_hand_by_flush_or_with_the_uplink_is_back_within_a_second() {
     fresh(|| {
         let [up0, up1] = uplinks();
         let via = |gateway: &str, device| NextHop::via(gateway.parse().unwrap(), device);
-        let want: BTreeMap<RouteKey, Route> = [
+        let want: Wanted = [
             ("10.1.0.0/26", vec![via("192.0.2.2", up0)]),
             ("10.1.0.64/26", vec![via("192.0.2.2", up0), via("198.51.100.2", up1)]),
             ("10.1.0.128/26", vec![via("203.0.113.1", up0).onlink()]),
@@ -165,7 +195,6 @@ fn what_is_lost_by_hand_by_flush_or_with_the_uplink_is_back_within_a_second() {
         .map(|(prefix, hops)| Route::unicast(prefix.parse().unwrap(), NextHops::new(hops).unwrap()))
         .into_iter()
         .chain([Route::blackhole("10.1.2.0/26".parse().unwrap())])
-        .map(|route| (route.key(), route))
         .collect();
         let mut watched = Watched::start();
         let mut netlink = Netlink::route().unwrap();
@@ -191,6 +220,45 @@ fn what_is_lost_by_hand_by_flush_or_with_the_uplink_is_back_within_a_second() {
 }
 
 #[test]
+fn routes_by_objects_are_back_when_their_link_has_its_signal_again() {
+    fresh(|| {
+        let [up0, up1] = uplinks();
+        let via = |gateway: &str, device| NextHop::via(gateway.parse().unwrap(), device);
+        let [near, far] = [via("192.0.2.2", up0), via("198.51.100.2", up1)];
+        let mut want = Wanted::sharing_from(2);
+        for (third, hops) in [(1, vec![near]), (2, vec![near, far])] {
+            let hops = NextHops::new(hops).unwrap();
+            for last in 0..4 {
+                want.insert(Route::unicast(model::Prefix::host([10, 1, third, last].into()), hops.clone()));
+            }
+        }
+        let mut watched = Watched::start();
+        let mut netlink = Netlink::route().unwrap();
+        watched.repair(&mut netlink, &want);
+        let whole = sh("ip route show");
+        assert_eq!(sh("ip nexthop | wc -l"), "4");
+        for (harm, left) in [
+            ("ip link set far0 down", "0 4"),
+            ("ip link set far0 up", "8 4"),
+            ("ip link set far1 down", "8 0"),
+            ("ip link set far1 up", "8 4"),
+            ("ip link set up1 down; ip link set up1 up", "8 4"),
+            ("ip nexthop flush proto 109", "8 4"),
+            ("ip nexthop replace id 1828716545 via 192.0.2.77 dev up0 proto 109", "8 4"),
+            ("ip nexthop del id $(ip nexthop | sed -n 's/^id \\([0-9]*\\) via 198.*/\\1/p')", "8 4"),
+        ] {
+            sh(harm);
+            watched.until_as_dumped(harm);
+            watched.repair(&mut netlink, &want);
+            let near = sh("ip -o route show proto 109 | grep -c 'via 192.0.2.2 dev up0' || true");
+            let far = sh("ip -o route show proto 109 | grep -c 'via 198.51.100.2 dev up1' || true");
+            assert_eq!(format!("{near} {far}"), left, "{harm}");
+        }
+        assert_eq!(sh("ip route show").lines().count(), whole.lines().count());
+    });
+}
+
+#[test]
 fn lost_events_are_told_and_the_picture_is_whole_again() {
     fresh(|| {
         let [up0, _] = uplinks();
@@ -200,7 +268,12 @@ fn lost_events_are_told_and_the_picture_is_whole_again() {
             .map(|n| model::Prefix::host((0x0a00_0000 + n).to_be_bytes().into()))
             .map(|prefix| diff::Step::Add(Route::unicast(prefix, hop.clone())))
             .collect();
-        routes::apply(&mut Netlink::route().unwrap(), &steps, |_| ()).unwrap();
+        routes::apply(
+            &mut Netlink::route().unwrap(),
+            &Work::new(steps, &Wanted::default(), &Actual::default()),
+            |_| (),
+        )
+        .unwrap();
         // Nobody reads yet, and 8 KiB don't hold 5,000 events.
         let mut watched = Watched::with(subscribed);
         watched.until("overrun", |w| w.seen.contains(&KernelEvent::Overrun));

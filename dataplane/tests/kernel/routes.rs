@@ -1,14 +1,17 @@
 //! Routes: what is asked for is what `ip route` shows, ours are told from others', and bulk goes in few sends.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::NonZeroU8;
 
+use dataplane::actual::{Actual, ActualRoute};
 use dataplane::diff::{self, Keys, Step};
 use dataplane::linux::netlink::Netlink;
-use dataplane::linux::routes::{self, Failure, Whose};
+use dataplane::linux::routes::{self, Failure, Outcome, Whose};
+use dataplane::requests::Work;
 use dataplane::table::RouteTable;
-use dataplane::want::{NextHop, NextHops, Route, RouteKey};
+use dataplane::want::{NextHop, NextHops, Route};
+use dataplane::wanted::Wanted;
 
 use crate::lab::{fresh, sh, uplinks};
 
@@ -24,20 +27,30 @@ fn blackhole(prefix: &str) -> Route {
     Route::blackhole(prefix.parse().unwrap())
 }
 
-fn wanted(routes: impl IntoIterator<Item = Route>) -> BTreeMap<RouteKey, Route> {
-    routes.into_iter().map(|route| (route.key(), route)).collect()
+fn wanted(routes: impl IntoIterator<Item = Route>) -> Wanted {
+    routes.into_iter().collect()
 }
 
 /// One round of the reconciliation: read, compare, change. Returns the steps and what failed.
-fn reconcile(want: &BTreeMap<RouteKey, Route>) -> (diff::Steps, Vec<Failure>) {
+fn reconcile(want: &Wanted) -> (diff::Steps, Vec<Failure>) {
     let mut netlink = Netlink::route().unwrap();
-    let table = RouteTable::new(routes::read(&mut netlink, Whose::All).unwrap());
-    let steps = diff::routes(want, &table, Keys::All);
-    let failures = routes::apply(&mut netlink, &steps.steps, |_| ()).unwrap();
-    (steps, failures)
+    let actual = without_objects(routes::read(&mut netlink, Whose::All).unwrap());
+    let steps = diff::routes(want, &actual, Keys::All);
+    let outcome = apply(&mut netlink, &steps.steps);
+    (steps, outcome.failures)
 }
 
-fn settle(want: &BTreeMap<RouteKey, Route>) {
+/// The picture of a kernel that knows no nexthop objects.
+fn without_objects(routes: Vec<ActualRoute>) -> Actual {
+    Actual { routes: RouteTable::new(routes), ..Actual::default() }
+}
+
+/// Does steps without nexthop objects.
+fn apply(netlink: &mut Netlink, steps: &[Step]) -> Outcome {
+    routes::apply(netlink, &Work::new(steps.to_vec(), &Wanted::default(), &Actual::default()), |_| ()).unwrap()
+}
+
+fn settle(want: &Wanted) {
     let (_, failures) = reconcile(want);
     assert_eq!(failures, []);
     let (steps, _) = reconcile(want);
@@ -87,7 +100,7 @@ fn routes_of_every_kind_are_as_ip_route_shows_them_and_a_second_round_touches_no
              2001:db8:4::5 dev up0 metric 1024 pref medium\n\
              blackhole 2001:db8:5::/64 dev lo metric 1024 pref medium"
         );
-        settle(&BTreeMap::new());
+        settle(&Wanted::default());
         assert_eq!(sh("ip -4 route show proto 109; ip -6 route show proto 109"), "");
     });
 }
@@ -120,7 +133,7 @@ fn rfc8950_an_ipv4_route_goes_by_link_local_ipv6_routers_and_changes_in_place() 
             settle(&wanted([unicast(prefix, hops)]));
             assert_eq!(show(), shown);
         }
-        settle(&BTreeMap::new());
+        settle(&Wanted::default());
         assert_eq!(show(), "");
     });
 }
@@ -182,7 +195,7 @@ fn routes_of_others_are_never_touched_and_the_want_says_who_holds_its_place() {
             ]
         );
         assert_eq!(sh("ip route show proto 109"), "10.1.0.64/26 via 192.0.2.2 dev up0 metric 1024");
-        settle(&BTreeMap::new());
+        settle(&Wanted::default());
         assert_eq!(sh(others), before);
     });
 }
@@ -194,16 +207,16 @@ fn a_place_taken_a_moment_ago_stays_the_takers() {
         let mut netlink = Netlink::route().unwrap();
         let want = wanted([unicast("10.1.0.0/26", [via("192.0.2.2", up0)]), blackhole("10.1.0.64/26")]);
         settle(&want);
-        let ours = RouteTable::new(routes::read(&mut netlink, Whose::Ours).unwrap());
-        let deletions = diff::routes(&BTreeMap::new(), &ours, Keys::All).steps;
+        let ours = without_objects(routes::read(&mut netlink, Whose::Ours).unwrap());
+        let deletions = diff::routes(&Wanted::default(), &ours, Keys::All).steps;
         sh("ip route flush proto 109
             ip route add 10.1.0.0/26 via 192.0.2.2 dev up0 metric 1024 proto static
             ip route add blackhole 10.1.0.64/26 metric 1024 proto static");
         let theirs = sh("ip route show proto static");
         let additions: Vec<Step> = want.values().cloned().map(Step::Add).collect();
-        let failures = routes::apply(&mut netlink, &additions, |_| ()).unwrap();
-        assert_eq!(failures.iter().map(Failure::is_stale).collect::<Vec<_>>(), [true, true]);
-        assert_eq!(routes::apply(&mut netlink, &deletions, |_| ()).unwrap(), [], "already gone is as good as deleted");
+        let outcome = apply(&mut netlink, &additions);
+        assert_eq!((outcome.failures.len(), outcome.stale), (2, true));
+        assert_eq!(apply(&mut netlink, &deletions), Outcome::default(), "already gone is as good as deleted");
         assert_eq!(sh("ip route show proto static"), theirs);
     });
 }
@@ -214,16 +227,16 @@ fn to_replace_what_is_gone_makes_nothing_and_says_that_the_picture_is_old() {
         let [up0, _] = uplinks();
         settle(&wanted([blackhole("10.1.0.0/26"), blackhole("2001:db8:1::/64")]));
         let mut netlink = Netlink::route().unwrap();
-        let table = RouteTable::new(routes::read(&mut netlink, Whose::All).unwrap());
+        let actual = without_objects(routes::read(&mut netlink, Whose::All).unwrap());
         let want = wanted([
             unicast("10.1.0.0/26", [via("192.0.2.2", up0)]),
             unicast("2001:db8:1::/64", [via("2001:db8:ffff::2", up0)]),
         ]);
-        let steps = diff::routes(&want, &table, Keys::All).steps;
+        let steps = diff::routes(&want, &actual, Keys::All).steps;
         assert!(steps.iter().all(|step| matches!(step, Step::Replace { .. })), "{steps:?}");
         sh("ip route flush proto 109; ip -6 route flush proto 109");
-        let failures = routes::apply(&mut netlink, &steps, |_| ()).unwrap();
-        assert_eq!(failures.iter().map(Failure::is_stale).collect::<Vec<_>>(), [true, true], "{failures:?}");
+        let outcome = apply(&mut netlink, &steps);
+        assert_eq!((outcome.failures.len(), outcome.stale), (2, true), "{outcome:?}");
         assert_eq!(routes::read(&mut netlink, Whose::Ours).unwrap(), []);
     });
 }
@@ -250,12 +263,14 @@ fn a_refused_route_says_why_and_the_others_go_in() {
             unicast("10.1.0.64/26", [via("192.0.2.2", up0)]),
             unicast("10.1.0.128/26", [NextHop::on_link(4711)]),
         ]);
-        let (_, failures) = reconcile(&want);
+        let steps = diff::routes(&want, &Actual::default(), Keys::All).steps;
+        let outcome = apply(&mut Netlink::route().unwrap(), &steps);
+        assert!(!outcome.stale);
+        let failures = outcome.failures;
         let texts: Vec<String> = failures.iter().map(ToString::to_string).collect();
         assert_eq!(texts.len(), 2, "{texts:?}");
         assert!(texts[1].contains("10.1.0.0/26") && texts[1].contains("invalid gateway"), "{texts:?}");
         assert!(texts[0].contains("10.1.0.128/26") && texts[0].contains("No such device"), "{texts:?}");
-        assert!(!failures.iter().any(Failure::is_stale));
         assert_eq!(sh("ip route show proto 109"), "10.1.0.64/26 via 192.0.2.2 dev up0 metric 1024");
     });
 }
@@ -274,17 +289,18 @@ fn ten_thousand_routes_and_their_failures_are_told_apart() {
         // Every third is there already.
         let third: Vec<Step> = steps.iter().step_by(3).cloned().collect();
         let mut netlink = Netlink::route().unwrap();
-        assert_eq!(routes::apply(&mut netlink, &third, |_| ()).unwrap(), []);
+        assert_eq!(apply(&mut netlink, &third), Outcome::default());
         let mut heard = Vec::new();
-        let failures = routes::apply(&mut netlink, &steps, |done| heard.push(done)).unwrap();
+        let work = Work::new(steps.clone(), &Wanted::default(), &Actual::default());
+        let failures = routes::apply(&mut netlink, &work, |done| heard.push(done)).unwrap().failures;
         assert_eq!(heard.last(), Some(&10_000));
         assert_eq!(heard.len(), 20);
         let positions: Vec<usize> = failures.iter().map(|failure| failure.position).collect();
         assert_eq!(positions, (0..10_000).step_by(3).collect::<Vec<_>>());
-        let read = RouteTable::new(routes::read(&mut netlink, Whose::Ours).unwrap());
-        assert_eq!(read.keys().copied().collect::<BTreeSet<_>>(), steps.iter().map(Step::key).collect());
-        let deletions = diff::routes(&BTreeMap::new(), &read, Keys::All).steps;
-        assert_eq!(routes::apply(&mut netlink, &deletions, |_| ()).unwrap(), []);
+        let read = without_objects(routes::read(&mut netlink, Whose::Ours).unwrap());
+        assert_eq!(read.routes.keys().copied().collect::<BTreeSet<_>>(), steps.iter().map(Step::key).collect());
+        let deletions = diff::routes(&Wanted::default(), &read, Keys::All).steps;
+        assert_eq!(apply(&mut netlink, &deletions), Outcome::default());
         assert_eq!(routes::read(&mut netlink, Whose::Ours).unwrap(), []);
     });
 }

@@ -4,10 +4,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use dataplane::diff::Step;
+use dataplane::actual::Actual;
+use dataplane::diff::{self, Keys};
 use dataplane::linux::netlink::Netlink;
-use dataplane::linux::routes;
+use dataplane::linux::{nexthops, routes};
+use dataplane::nexthop::Nexthops;
+use dataplane::requests::Work;
 use dataplane::want::{NextHop, NextHops, Route};
+use dataplane::wanted::Wanted;
 use model::Prefix;
 
 use super::{Figure, median};
@@ -60,17 +64,21 @@ fn prefixes() -> impl Iterator<Item = Ipv4Addr> {
 fn by_dataplane(netns: &Netns, index: u32) -> Result<f64> {
     let hop = NextHops::one(NextHop::via(IpAddr::V4(GATEWAY), index));
     let route = |address: Ipv4Addr| Route::unicast(Prefix::host(IpAddr::V4(address)), hop.clone());
-    let steps: Vec<Step> = prefixes().map(|address| Step::Add(route(address))).collect();
-    let took = netns.run(|| {
+    let want: Wanted = prefixes().map(route).collect();
+    netns.run(|| {
         let mut netlink = Netlink::route()?;
+        let actual = Actual { nexthops: nexthops::read(&mut netlink)?.map(Nexthops::new), ..Actual::default() };
         let start = Instant::now();
-        let failures = routes::apply(&mut netlink, &steps, |_| {})?;
+        let work = Work::new(diff::routes(&want, &actual, Keys::All).steps, &want, &actual);
+        let failures = routes::apply(&mut netlink, &work, |_| {})?.failures;
         let took = start.elapsed().as_secs_f64();
         ensure!(failures.is_empty(), "{} of our routes failed: {:?}", failures.len(), failures.first());
+        // Objects take their routes with them.
+        for line in ["nexthop flush proto 109", "route flush proto 109"] {
+            netns.stdout("ip", &line.split(' ').collect::<Vec<_>>())?;
+        }
         Ok(took)
-    })?;
-    netns.stdout("ip", &["route", "flush", "proto", "109"])?;
-    Ok(took)
+    })
 }
 
 fn by_ip(netns: &Netns) -> Result<f64> {
