@@ -22,6 +22,8 @@ const FACTS: usize = 8192;
 const TURN: usize = 8192;
 /// Requests that may wait for an answer.
 const REQUESTS: usize = 256;
+/// Plans that may wait to be made.
+const CONSULTATIONS: usize = 4;
 /// How long to wait before subscribing to the kernel's events again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -41,10 +43,14 @@ pub struct Options {
 /// A request, and where its answer goes.
 pub type Asked = (Request, oneshot::Sender<Reply>);
 
+/// Something to be looked up by the loop itself.
+type Consultation = Box<dyn FnOnce(&mut Reconciler) + Send>;
+
 /// The way to the reconcile loop.
 #[derive(Debug, Clone)]
 pub struct Handle {
     requests: mpsc::Sender<Asked>,
+    consultations: mpsc::Sender<Consultation>,
     status: watch::Receiver<Status>,
 }
 
@@ -58,6 +64,18 @@ impl Handle {
     pub async fn ask(&self, request: Request) -> Result<Reply, Ended> {
         let (answer, answered) = oneshot::channel();
         self.requests.send((request, answer)).await.map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
+    }
+
+    /// Has the loop look something up, and waits for what it found.
+    pub async fn consult<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Reconciler) -> T + Send + 'static,
+    ) -> Result<T, Ended> {
+        let (answer, answered) = oneshot::channel();
+        // Whoever asked may have gone.
+        let consultation = move |core: &mut Reconciler| drop(answer.send(question(core)));
+        self.consultations.send(Box::new(consultation)).await.map_err(|_| Ended)?;
         answered.await.map_err(|_| Ended)
     }
 
@@ -94,15 +112,16 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     };
     std::thread::Builder::new().name("kernel-events".into()).spawn(move || watch_kernel(&facts))?;
     let (requests, asked) = mpsc::channel(REQUESTS);
+    let (consultations, consulted) = mpsc::channel(CONSULTATIONS);
     let (told, status) = watch::channel(Status::default());
     let (ending, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let turn = Loop { core: Reconciler::new(birth), born: Instant::now(), speaker, told, waiting: Vec::new() };
     std::thread::Builder::new().name("reconcile".into()).spawn(move || {
-        runtime.block_on(turn.run(inbox, done, asked));
+        runtime.block_on(turn.run(inbox, done, asked, consulted));
         drop(ending);
     })?;
-    Ok((Handle { requests, status }, ended))
+    Ok((Handle { requests, consultations, status }, ended))
 }
 
 /// Tells what happens in the kernel, for ever; a broken subscription is made anew, with a snapshot first.
@@ -148,6 +167,7 @@ impl Loop {
         mut facts: mpsc::Receiver<Fact>,
         mut done: mpsc::UnboundedReceiver<Done>,
         mut asked: mpsc::Receiver<Asked>,
+        mut consulted: mpsc::Receiver<Consultation>,
     ) {
         let mut batch = Vec::new();
         loop {
@@ -172,6 +192,7 @@ impl Loop {
                     let now = self.now();
                     batch.drain(..).for_each(|fact| self.core.learn(fact, now));
                 }
+                Some(consultation) = consulted.recv() => consultation(&mut self.core),
                 () = until(deadline) => {}
             }
             self.settle();

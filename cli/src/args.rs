@@ -51,6 +51,14 @@ pub enum Command {
         #[command(flatten)]
         output: Output,
     },
+    /// What objects would do that are not in force: sessions, routes, rules, and why. Nothing is changed. Exit status 0 if
+    /// nothing would change, 2 if something would, 1 if it cannot be said.
+    Plan {
+        /// A directory with all objects, or one file with objects to add or to replace.
+        path: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
     /// Collect everything for a bug report into one tar.gz. No secrets are in it.
     Diags {
         /// Where to; by default margay-diags-NODE-DATE.tar.gz in the current directory.

@@ -7,6 +7,7 @@ mod diags;
 mod drain;
 mod filter;
 mod output;
+mod plan;
 mod view;
 
 use std::fs;
@@ -32,6 +33,8 @@ use self::output::{Detail, Format, print, print_structured};
 enum Verdict {
     Fine,
     Problems,
+    /// Something would change.
+    Changes,
 }
 
 fn main() -> ExitCode {
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     match run(arguments) {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,
         Ok(Verdict::Problems) => ExitCode::FAILURE,
+        Ok(Verdict::Changes) => ExitCode::from(2),
         Err(error) => {
             eprintln!("margayctl: {error:#}");
             ExitCode::FAILURE
@@ -67,6 +71,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Verdict> {
             show(&pods, output.format, |detail| view::pod::list(&pods, detail))?;
         }
         Command::Get(get) => get_objects(&mut client, get)?,
+        Command::Plan { path, output } => return plan::plan(&mut client, &path, output.format),
         Command::Check { directory, output } => return check::check(&directory, output.format),
         Command::History { of, output } => {
             let changes: Vec<ChangeView> = client.show(Show::History { of })?;

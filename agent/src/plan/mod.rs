@@ -4,6 +4,8 @@ pub mod bgp;
 pub mod desired;
 pub mod drain;
 pub mod encap;
+pub mod forecast;
+pub mod foresee;
 pub mod mtu;
 mod nat;
 mod neighbours;

@@ -80,6 +80,11 @@ impl<'a> Router<'a> {
         }
     }
 
+    /// As if the tunnel device were there already.
+    pub fn with_tunnel(self, index: u32) -> Router<'a> {
+        Router { tunnel: Some(index), ..self }
+    }
+
     /// The route of one prefix, if any source has one: a pod before a block before what was learned.
     pub fn route(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
         of_pod(self.world, prefix).or_else(|| of_block(self.own?, prefix)).or_else(|| self.of_learned(prefix))

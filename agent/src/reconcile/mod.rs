@@ -1,6 +1,7 @@
 //! Loop 1: facts in, plans out, hands told. Owns the world; never touches a BGP socket.
 
 mod drain;
+mod foresee;
 mod history;
 mod journal;
 mod laying;

@@ -32,8 +32,8 @@ impl Reconciler {
             Show::ObjectErrors => answer(&self.object_errors()),
             Show::History { of } => answer(&self.history.view(of.as_deref(), &self.world.kernel.actual.names())),
             Show::Diags => answer(&self.diags(now)),
-            Show::BgpPeers | Show::BgpRoutes(_) | Show::FilterTest(_) => {
-                refuse(RefusalCode::Internal, "this is the speaker's to answer")
+            Show::BgpPeers | Show::BgpRoutes(_) | Show::FilterTest(_) | Show::Plan(_) => {
+                refuse(RefusalCode::Internal, "this is not for the reconcile loop alone to answer")
             }
         }
     }

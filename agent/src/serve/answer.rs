@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bgp::speaker::Why;
 use model::Prefix;
-use model::api::show::{BgpRoutes, DrainState, NodeStatusView, PeerView, RouteWhyView, Show};
+use model::api::show::{BgpRoutes, DrainState, NodeStatusView, PeerView, Proposal, RouteWhyView, Show};
 use model::api::{Answer, Refusal, RefusalCode, Reply, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -75,6 +75,7 @@ impl Front {
             Show::BgpRoutes(question) => self.routes(question).await,
             Show::FilterTest(question) => answer(&self.speaker.filter_test(question).await.map_err(ended)?),
             Show::NodeStatus => self.node_status().await,
+            Show::Plan(proposal) => self.plan(proposal).await,
             Show::RouteWhy { prefix } => self.why(prefix).await,
             other => match self.ask(Request::Show(other)).await {
                 Reply::Ok(answer) => Ok(answer),
@@ -97,6 +98,15 @@ impl Front {
         }
         status.problems.extend(self.speaker.problems().await.map_err(ended)?);
         answer(&status)
+    }
+
+    /// What would follow of other objects: read by one loop, rehearsed by a copy of the other, put together by the first.
+    async fn plan(&self, proposal: Proposal) -> Answered<Answer> {
+        let supposed = self.reconciler.consult(move |core| core.suppose(proposal)).await.map_err(ended)??;
+        let config = supposed.bgp.config.clone();
+        let rehearsed = self.speaker.rehearse(config).await.map_err(ended)?;
+        let view = self.reconciler.consult(move |core| core.foresee(supposed, rehearsed)).await.map_err(ended)?;
+        answer(&view)
     }
 
     async fn why(&self, prefix: Prefix) -> Answered<Answer> {

@@ -17,10 +17,10 @@ pub mod sockopt;
 
 use std::sync::Arc;
 
-use bgp::speaker::Why;
-use bgp::{PeerKey, SpeakerConfig};
-use model::Prefix;
+use bgp::speaker::{Rehearsal, Why};
+use bgp::{PeerKey, Speaker, SpeakerConfig};
 use model::api::show::{BgpRoutes, FilterTest, FilterTestView, PeerView, RoutePage};
+use model::{Prefix, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -67,7 +67,31 @@ enum Command {
     Problems { answer: oneshot::Sender<Vec<String>> },
     Drained { answer: oneshot::Sender<bool> },
     Refresh { peer: PeerKey },
+    Rehearse { config: Option<Box<SpeakerConfig>>, answer: oneshot::Sender<Copied> },
     Shutdown { message: String, done: oneshot::Sender<()> },
+}
+
+/// The most prefixes in tables that are copied for a rehearsal: some 50 MB.
+const COPIED: usize = 200_000;
+
+/// What a rehearsal begins with.
+#[derive(Debug)]
+enum Copied {
+    /// A copy, which knows what time it is.
+    Speaker(Box<Speaker>, Time, Box<SpeakerConfig>),
+    /// Of sessions only, as there are so many prefixes.
+    Sessions(Box<Rehearsal>, usize),
+    /// Nobody has said yet who this node is, nor would the new configuration.
+    Nothing,
+}
+
+/// What a configuration would do.
+#[derive(Debug)]
+pub struct Rehearsed {
+    /// None where there is no speaker.
+    pub rehearsal: Option<Rehearsal>,
+    /// What of it is not known.
+    pub notes: Vec<String>,
 }
 
 /// Starts the speaker on the current runtime. It does nothing before the first [`Handle::want`]. The task ends after
@@ -125,6 +149,25 @@ impl Handle {
     /// Whether the node is out of service, its peers' time to turn to others being over.
     pub async fn is_drained(&self) -> Result<bool, Ended> {
         self.ask(|answer| Command::Drained { answer }).await
+    }
+
+    /// What this configuration would do, worked out on a copy and on a thread apart. Nothing is done.
+    pub async fn rehearse(&self, config: Option<SpeakerConfig>) -> Result<Rehearsed, Ended> {
+        let config = config.map(Box::new);
+        Ok(match self.ask(|answer| Command::Rehearse { config, answer }).await? {
+            Copied::Nothing => Rehearsed { rehearsal: None, notes: Vec::new() },
+            Copied::Sessions(rehearsal, prefixes) => Rehearsed {
+                rehearsal: Some(*rehearsal),
+                notes: vec![format!(
+                    "the speaker's tables hold {prefixes} prefixes, more than {COPIED}: what would change of routes was not \
+                     worked out"
+                )],
+            },
+            Copied::Speaker(speaker, now, config) => {
+                let work = tokio::task::spawn_blocking(move || speaker.rehearse(now, *config));
+                Rehearsed { rehearsal: Some(work.await.map_err(|_| Ended)?), notes: Vec::new() }
+            }
+        })
     }
 
     /// Asks a peer for its routes again (RFC 2918).

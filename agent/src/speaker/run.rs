@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use bgp::bfd::Fall;
 use bgp::speaker::{CloseReason, ConnId, ConnectError, Dial, Input, Output, PeerChange};
 use bgp::wire::{Context, Message, Notification, PeerKind};
-use bgp::{PeerConfig, PeerKey, Speaker};
+use bgp::{PeerConfig, PeerKey, Speaker, SpeakerConfig};
 use bytes::Bytes;
 use model::api::show::PeerView;
 use model::{Asn, Family, Prefix, Time};
@@ -24,7 +24,7 @@ use super::changes::Changes;
 use super::connection::Connection;
 use super::listen::Listeners;
 use super::refused::Refused;
-use super::{Command, Wanted, dial, sockopt};
+use super::{COPIED, Command, Copied, Wanted, dial, sockopt};
 use crate::bfd::Bfd;
 
 /// How long to take events in, or to do what the speaker wants, before the other has its turn and the clock is looked
@@ -166,9 +166,7 @@ impl Loop {
         let Some(config) = wanted.config else {
             // Without an identity there is nobody to speak as: whoever was peered with hears a Cease.
             if let Some(speaker) = &mut self.speaker {
-                let mut config = speaker.config().clone();
-                config.peers.clear();
-                config.originate.clear();
+                let config = silent(speaker.config());
                 self.bfd.want(&config.peers);
                 speaker.handle(now, Input::Configure(Box::new(config)));
             }
@@ -389,8 +387,29 @@ impl Loop {
                     speaker.handle(now, Input::Refresh { peer });
                 }
             }
+            // Who asked may be gone.
+            Command::Rehearse { config, answer } => drop(answer.send(self.copied(config, now))),
             Command::Shutdown { .. } => {}
         }
+    }
+
+    /// The speaker as it is, for a rehearsal of this configuration, or of none.
+    fn copied(&self, config: Option<Box<SpeakerConfig>>, now: Time) -> Copied {
+        let (speaker, config) = match (&self.speaker, config) {
+            (None, None) => return Copied::Nothing,
+            (None, Some(config)) => {
+                let empty = SpeakerConfig::new(config.router_id, config.local_as);
+                (Speaker::new(empty, now, 0), config)
+            }
+            (Some(speaker), config) => {
+                let config = config.unwrap_or_else(|| Box::new(silent(speaker.config())));
+                if speaker.size() > COPIED {
+                    return Copied::Sessions(Box::new(speaker.rehearse_sessions(&config)), speaker.size());
+                }
+                (speaker.clone(), config)
+            }
+        };
+        Copied::Speaker(Box::new(speaker), now, config)
     }
 
     /// The speaker's peers, with dates.
@@ -426,6 +445,12 @@ impl Loop {
             warn!("some peers did not take the last words");
         }
     }
+}
+
+/// The same identity, with nobody to speak to and nothing to say.
+fn silent(config: &SpeakerConfig) -> SpeakerConfig {
+    let (peers, ranges, originate) = Default::default();
+    SpeakerConfig { peers, ranges, originate, ..config.clone() }
 }
 
 /// Sets an accepted connection up as its peer's configuration says. The key again, too: the connection may have waited

@@ -31,6 +31,15 @@ pub struct Reading {
 }
 
 impl Reading {
+    /// As if these objects in force had been read, each from its file.
+    pub fn of<'a>(objects: impl Iterator<Item = (&'a ObjectKey, &'a ObjectFact)>) -> Reading {
+        let found = |fact: &ObjectFact| {
+            let (object, written) = (fact.object.clone(), fact.written.clone());
+            (fact.origin.clone(), Box::new(Found { object, written, warnings: Vec::new() }))
+        };
+        Reading { objects: objects.map(|(key, fact)| (key.clone(), found(fact))).collect(), errors: Vec::new() }
+    }
+
     /// Takes in a new reading of all files, by name, and says what changed. Pure: the same files make the same facts.
     pub fn update(&mut self, files: &BTreeMap<String, FileText>) -> Vec<Fact> {
         let mut objects = BTreeMap::new();

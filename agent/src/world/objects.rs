@@ -12,7 +12,7 @@ use super::{Dirty, DirtyRoutes};
 use crate::fact::ObjectFact;
 
 /// What the user wants.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Objects {
     all: BTreeMap<ObjectKey, ObjectFact>,
     /// What is wrong with the objects; none of it is in force.
@@ -36,6 +36,11 @@ impl Objects {
     /// Every object in force, with where it comes from, in order of its key.
     pub fn iter(&self) -> impl Iterator<Item = (&ObjectKey, &ObjectFact)> {
         self.all.iter()
+    }
+
+    /// An object in force by its key.
+    pub fn by_key(&self, key: &ObjectKey) -> Option<&ObjectFact> {
+        self.all.get(key)
     }
 
     /// A node by name.

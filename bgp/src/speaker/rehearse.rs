@@ -90,6 +90,19 @@ impl Speaker {
         self.ipv4.table.len() + self.ipv6.table.len()
     }
 
+    /// What a configuration would do to sessions, where the tables are too large to be copied: routes are not looked at.
+    pub fn rehearse_sessions(&self, config: &SpeakerConfig) -> Rehearsal {
+        let changes = changes(&self.config, config);
+        let named = |key: &PeerKey| config.peers.get(key).map(|peer| peer.name.clone());
+        let mut peers = BTreeMap::new();
+        for key in self.by_key.keys().chain(&changes.added) {
+            let same = Self::compare(self, self, *key);
+            let name = named(key).unwrap_or_else(|| same.name.clone());
+            peers.insert(*key, Rehearsed { name, ..same });
+        }
+        Rehearsal { changes, peers, best: BTreeMap::new() }
+    }
+
     /// What a configuration would do: a pure question, to be asked of a copy of the speaker.
     pub fn rehearse(mut self, now: Time, config: SpeakerConfig) -> Rehearsal {
         self.settle(now);
@@ -183,8 +196,10 @@ impl Speaker {
         };
         let told = |speaker: &Speaker, source: Option<Source>| source.map_or(0, |source| speaker.advertised(source));
         let ((received, accepted), (_, then)) = (counts(before, old), counts(after, new));
+        let advertised = (told(before, old), told(after, new));
         let mut found = rib::Differences::default();
         let (a, b) = (&before.shared, &after.shared);
+        let (old, new) = if std::ptr::eq(before, after) { (None, None) } else { (old, new) };
         rib::compare(View::of(a, &before.ipv4, old), View::of(b, &after.ipv4, new), &mut found);
         rib::compare(View::of(a, &before.ipv6, old), View::of(b, &after.ipv6, new), &mut found);
         Rehearsed {
@@ -192,7 +207,7 @@ impl Speaker {
             name: will.or(was).map(|(name, _)| name).unwrap_or_default(),
             received,
             accepted: (accepted, then),
-            advertised: (told(before, old), told(after, new)),
+            advertised,
             announced: found.announced,
             withdrawn: found.withdrawn,
             altered: found.altered,

@@ -7,6 +7,7 @@ pub mod ipam;
 pub mod node;
 pub mod object;
 pub mod peer;
+pub mod plan;
 pub mod pod;
 pub mod route;
 #[cfg(test)]

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 pub use pod::{Attach, AttachPlan, Attached, Attachment, Check, Detach, Gc, PodRoute};
 pub use show::Show;
 
-/// The longest request line in octets.
-pub const LINE_LIMIT: usize = 1 << 20;
+/// The longest request line in octets: all objects of a large cluster go into one (`margayctl plan`).
+pub const LINE_LIMIT: usize = 16 << 20;
 /// Where the agent listens unless told otherwise (`--socket`, `MARGAY_SOCKET`).
 pub const DEFAULT_SOCKET: &str = "/run/margay/agent.sock";
 

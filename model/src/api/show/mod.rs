@@ -9,6 +9,7 @@ mod history;
 mod ipam;
 mod node;
 mod object;
+mod plan;
 mod route;
 
 use std::net::IpAddr;
@@ -24,6 +25,9 @@ pub use self::ipam::{
 };
 pub use self::node::{DiagPart, DrainState, DrainView, NodeStatusView};
 pub use self::object::{ObjectErrorView, ObjectKind, ObjectView};
+pub use self::plan::{
+    CutLines, CutPrefixes, Extent, FieldView, LineView, NowThen, PlanView, Proposal, SessionPlan, SessionStep, Step,
+};
 pub use self::route::{InstalledPage, InstalledRouteView, RouteKind, RouteSource, RouteWhyView};
 use crate::Prefix;
 
@@ -80,6 +84,8 @@ pub enum Show {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of: Option<String>,
     },
+    /// [`PlanView`]: what these objects would do if they were in force. Nothing is changed.
+    Plan(Proposal),
     /// A list of [`DiagPart`] without secrets: what the agent alone can add to a support bundle.
     Diags,
 }
