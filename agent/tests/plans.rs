@@ -9,7 +9,7 @@ use agent::plan::desired::Desired;
 use agent::replay::describe;
 use agent::world::{Dirty, World};
 use bgp::PeerKey;
-use bgp::config::Start;
+use bgp::config::{AddPath, Start};
 use bgp::speaker::{Best, NextHop, RouteChange};
 use dataplane::actual::{ActualKind, ActualRoute, Address, KernelEvent, Link};
 use dataplane::want;
@@ -284,6 +284,29 @@ fn a_peers_filters_come_in_its_order_and_one_that_does_not_exist_is_named() {
     assert_eq!(lines(&text, "peer"), ["peer 10.0.0.254 as 65000 (tor) filter z with 0 rules filter a with 2 rules"]);
     assert_eq!(lines(&text, "subnet"), [""; 0]);
     assert_eq!(lines(&text, "problem"), [""; 0]);
+}
+
+#[test]
+fn internal_peers_are_offered_several_paths_both_ways_and_external_ones_to_receive_them() {
+    let objects = nodes()
+        + &object("BGPPeer", "tor", "{peerIP: 10.0.0.254, asNumber: 65000}")
+        + &object("BGPPeer", "rr", "{peerIP: 10.0.0.253, asNumber: 64512}")
+        + &object("BGPPeer", "own", "{peerIP: 10.0.0.252, asNumber: 65000, addPath: Send, addPathLimit: 3}");
+    let mut world = World::new("n1".parse().unwrap());
+    for document in parse("test.yaml", &objects).documents {
+        let Document::Object(found) = document else { panic!("{document:?}") };
+        let fact = ObjectFact { object: found.object, origin: "test.yaml".into(), written: found.written };
+        world.learn(Fact::Object(Box::new(fact)));
+    }
+    let mut desired = Desired::default();
+    desired.update(&world, &Dirty::everything(), Start::Fresh);
+    let peers = desired.bgp.unwrap().config.unwrap().peers;
+    let planned: Vec<_> = peers.values().map(|peer| (peer.name.as_str(), peer.add_path, peer.add_path_limit)).collect();
+    use AddPath::{Both, Receive, Send};
+    assert_eq!(
+        planned,
+        [("mesh n2", Both, 16), ("own", Send, 3), ("rr", Both, 16), ("tor", Receive, 16), ("mesh n3", Both, 16)]
+    );
 }
 
 #[test]

@@ -121,6 +121,8 @@ fields! {
         export: Class::SoftOut, "the export policy";
         bfd: Class::Hot, "BFD";
         filters: Class::SoftBoth, "the filters";
+        add_path: Class::Reset, "the directions of ADD-PATH";
+        add_path_limit: Class::SoftOut, "how many paths of a prefix it is told";
     }
 }
 

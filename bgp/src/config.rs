@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use model::api::show::PeerKind;
 use model::filter::Filters;
+pub use model::object::AddPath;
 use model::{Asn, ClusterId, Family, Prefix, RouterId};
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +135,10 @@ pub struct PeerConfig {
     pub export: ExportPolicy,
     /// BFD (RFC 5880) with it. A change leaves the BGP session as it is.
     pub bfd: Option<crate::bfd::Config>,
+    /// In which directions several paths per prefix may go (RFC 7911). A change resets.
+    pub add_path: AddPath,
+    /// How many paths of a prefix it is told at most, where it takes several. A change re-announces.
+    pub add_path_limit: u8,
     /// What decides before [`PeerConfig::import`] and [`PeerConfig::export`]. A change re-evaluates and re-announces.
     pub filters: Filters,
 }
@@ -161,6 +166,8 @@ impl PeerConfig {
             import: ImportPolicy::Safe,
             export: ExportPolicy::Originated,
             bfd: None,
+            add_path: AddPath::default(),
+            add_path_limit: 16,
             filters: Filters::default(),
         }
     }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use bgp::config::Multipath;
-use bgp::rib::best::{Candidate, Rank, Side, best, compare, shares_traffic};
+use bgp::rib::best::{Candidate, Rank, Side, best, compare, ranking, shares_traffic};
 use proptest::prelude::*;
 
 /// Few values for each step, so that ties are common.
@@ -72,6 +72,20 @@ proptest! {
     ) {
         let (a, b) = (paths[best(&paths).unwrap()], shuffled[best(&shuffled).unwrap()]);
         prop_assert_eq!(compare(&a, &b).0, Ordering::Equal);
+    }
+
+    #[test]
+    fn each_path_of_the_ranking_is_the_best_of_itself_and_those_after_it(
+        paths in prop::collection::vec(candidate(), 1..12),
+    ) {
+        let order = ranking(&paths);
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        prop_assert_eq!(sorted, (0..paths.len()).collect::<Vec<_>>());
+        let ranked: Vec<Candidate> = order.into_iter().map(|index| paths[index]).collect();
+        for rest in (0..ranked.len()).map(|place| &ranked[place..]) {
+            prop_assert_eq!(compare(&rest[0], &by_elimination(rest)).0, Ordering::Equal);
+        }
     }
 
     #[test]

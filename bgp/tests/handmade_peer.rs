@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use bgp::config::{Dialling, Start};
 use bgp::speaker::{CloseReason, ConnId};
 use bgp::wire::attr::Origin;
-use bgp::wire::capability::{GracefulFamily, GracefulRestart};
-use bgp::wire::{Attributes, Capability, Context, Framer, Message, NextHop, Nlri, Open, PeerKind, Transmit, encode};
+use bgp::wire::capability::{AddPath, GracefulFamily, GracefulRestart};
+use bgp::wire::{
+    Attributes, Capability, Context, FamilySet, Framer, Message, NextHop, Nlri, Open, PeerKind, Transmit, encode,
+};
 use bgp::{Input, Output, Speaker};
 use model::{Family, RouterId, Time};
 use sim_support::{address, asn, block, config, peer_with};
@@ -70,7 +72,12 @@ impl Pair {
         self.conn = self.speaker.new_conn();
         let (local, remote) = (SocketAddr::new(address(0), 179), SocketAddr::new(address(1), 4000));
         self.input(Input::Accepted { conn: self.conn, local, remote });
-        let capabilities = vec![Capability::GracefulRestart(restart(flags)), Capability::FourOctetAs(Some(asn(64512)))];
+        let add_path = AddPath { family: Family::Ipv4.into(), receive: false, send: flags.contains('A') };
+        let capabilities = vec![
+            Capability::GracefulRestart(restart(flags)),
+            Capability::FourOctetAs(Some(asn(64512))),
+            Capability::AddPath(vec![add_path]),
+        ];
         let router_id = RouterId::new(0x0a00_0002).unwrap();
         self.say(Message::Open(Open { asn: asn(64512), hold_seconds: 90, router_id, capabilities }));
         self.say(Message::Keepalive);
@@ -81,11 +88,38 @@ impl Pair {
     }
 
     fn update(&mut self, octets: &[u8]) {
+        self.update_in(&Context::new(PeerKind::Internal, asn(64512)), octets);
+    }
+
+    fn update_in(&mut self, context: &Context, octets: &[u8]) {
         let mut framer = Framer::new();
         framer.push(octets);
-        let frame = framer.next_frame().unwrap().unwrap();
-        let message = Message::decode(frame, &Context::new(PeerKind::Internal, asn(64512))).unwrap();
-        self.say(message);
+        while let Some(frame) = framer.next_frame().unwrap() {
+            self.say(Message::decode(frame, context).unwrap());
+        }
+    }
+
+    /// Announces or withdraws paths of one prefix (RFC 7911), each with a next hop of its own.
+    fn paths(&mut self, n: usize, ids: std::ops::Range<u32>, announce: bool) {
+        let mut context = Context::new(PeerKind::Internal, asn(64512));
+        context.add_path = FamilySet::of(Family::Ipv4);
+        let transmit = Transmit { add_path: context.add_path, ..Transmit::PLAIN };
+        let mut octets = Vec::new();
+        for path_id in ids {
+            let nlri = [Nlri { prefix: block(n), path_id }];
+            let attributes = Attributes::new(Origin::Igp, NextHop::from(address(path_id as usize)));
+            if announce {
+                encode::updates(Family::Ipv4, &attributes, nlri, &transmit, &mut octets).unwrap();
+            } else {
+                encode::withdrawals(Family::Ipv4, nlri, &transmit, &mut octets);
+            }
+        }
+        self.update_in(&context, &octets);
+    }
+
+    fn counts(&self) -> (u64, u64) {
+        let view = self.speaker.peers().remove(0).view;
+        (view.received, view.ignored)
     }
 
     fn announce(&mut self, n: usize) {
@@ -159,4 +193,33 @@ fn rfc4724_4_2_routes_that_are_stale_already_do_not_survive_a_second_restart() {
     pair.lose();
     assert!(pair.knows(6), "announced in the session that was just lost");
     assert!(!pair.knows(5), "two sessions old");
+}
+
+#[test]
+fn rfc7911_of_one_prefix_128_paths_of_a_peer_are_kept_and_the_rest_is_counted() {
+    let mut pair = Pair::new(Start::Fresh);
+    pair.establish("FA");
+    pair.paths(5, 1..201, true);
+    assert_eq!(pair.counts(), (128, 72));
+    pair.paths(5, 1..201, true);
+    assert_eq!(pair.counts(), (128, 144), "those that are kept may be told again");
+    pair.paths(5, 1..200, false);
+    assert_eq!(pair.counts(), (0, 144));
+    assert!(!pair.knows(5));
+    pair.paths(5, 0..1, true);
+    assert!(pair.knows(5), "0 is an identifier as good as others");
+}
+
+#[test]
+fn rfc7911_5_a_withdrawal_takes_the_path_that_it_names_and_no_other() {
+    let mut pair = Pair::new(Start::Fresh);
+    pair.establish("FA");
+    pair.paths(5, 1..3, true);
+    pair.paths(5, 3..4, false);
+    assert_eq!(pair.counts(), (2, 0));
+    pair.paths(5, 1..2, false);
+    assert_eq!(pair.counts(), (1, 0));
+    assert!(pair.knows(5));
+    pair.paths(5, 2..3, false);
+    assert!(!pair.knows(5));
 }

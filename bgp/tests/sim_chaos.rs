@@ -3,9 +3,9 @@
 
 mod sim_support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use bgp::config::{ExportPolicy, Origination, Reflection, Secret, Start};
+use bgp::config::{AddPath, ExportPolicy, Origination, Reflection, Secret, Start};
 use bgp::sim::Net;
 use bgp::{PeerConfig, SpeakerConfig};
 use model::api::show::{BgpRoutes, BgpTable, RouteView};
@@ -33,6 +33,10 @@ enum Misfortune {
     Password(usize, usize),
     /// A change that has every route judged and told anew.
     Policy(usize, usize),
+    /// The same, and the other is told so many paths of a prefix.
+    Limit(usize, usize, u8),
+    /// A change of a capability.
+    AddPath(usize, usize, AddPath),
     Wait(u64),
 }
 
@@ -52,6 +56,8 @@ fn misfortune(size: usize) -> impl Strategy<Value = Misfortune> {
         node().prop_map(Misfortune::Own),
         (node(), node()).prop_map(|(a, b)| Misfortune::Password(a, b)),
         (node(), node()).prop_map(|(a, b)| Misfortune::Policy(a, b)),
+        (node(), node(), 1u8..4).prop_map(|(a, b, limit)| Misfortune::Limit(a, b, limit)),
+        (node(), node()).prop_map(|(a, b)| Misfortune::AddPath(a, b, AddPath::Send)),
         (1u64..40_000).prop_map(Misfortune::Wait),
     ]
 }
@@ -105,6 +111,14 @@ impl World {
                 let peer = config.peers.get_mut(&key(other));
                 peer.into_iter().for_each(|peer| peer.export = ExportPolicy::Nothing);
             }),
+            Misfortune::Limit(node, other, limit) => self.net.configure(node, |config| {
+                let peer = config.peers.get_mut(&key(other));
+                peer.into_iter().for_each(|peer| peer.add_path_limit = limit);
+            }),
+            Misfortune::AddPath(node, other, add_path) => self.net.configure(node, |config| {
+                let peer = config.peers.get_mut(&key(other));
+                peer.into_iter().for_each(|peer| peer.add_path = add_path);
+            }),
             Misfortune::Wait(millis) => self.net.run(std::time::Duration::from_millis(millis)),
         }
     }
@@ -143,8 +157,9 @@ fn told_is_heard(net: &Net) -> Result<(), String> {
     let table = |node: usize, table: BgpTable, peer: usize| {
         let question = BgpRoutes { table, peer: Some(address(peer)), within: None, after: None };
         let page = net.node(node).speaker.as_ref().map(|speaker| speaker.routes(&question)).unwrap_or_default();
-        let line = |row: RouteView| format!("{} {:?} {:?}", row.prefix, row.next_hop, row.cluster_list);
-        page.routes.into_iter().map(line).collect::<Vec<String>>()
+        let line =
+            |row: RouteView| format!("{} {:?} {:?} {:?}", row.prefix, row.path_id, row.next_hop, row.cluster_list);
+        page.routes.into_iter().map(line).collect::<BTreeSet<String>>()
     };
     for (a, _) in net.nodes() {
         for (b, _) in net.nodes().filter(|(b, _)| *b != a) {
@@ -213,6 +228,23 @@ fn star_fixed_point(configs: &[SpeakerConfig]) -> Vec<BTreeMap<String, Vec<Strin
     (0..configs.len()).map(believes).collect()
 }
 
+/// With one reflector that tells its clients several paths (RFC 7911), they believe what they would in a mesh, of so many
+/// paths at most; their own count among them.
+fn several_fixed_point(configs: &[SpeakerConfig], limit: u8) -> Vec<BTreeMap<String, Vec<String>>> {
+    let mut nodes = mesh_fixed_point(configs);
+    let clients = nodes.iter_mut().skip(1).flat_map(BTreeMap::values_mut);
+    clients.for_each(|hops| hops.truncate(limit.into()));
+    nodes
+}
+
+fn star_with_several_paths(size: usize, limit: u8) -> Vec<SpeakerConfig> {
+    let mut configs = star(size);
+    for peer in configs.iter_mut().flat_map(|config| config.peers.values_mut()) {
+        (peer.add_path, peer.add_path_limit) = (AddPath::Both, limit);
+    }
+    configs
+}
+
 fn star(size: usize) -> Vec<SpeakerConfig> {
     let one = |node: usize| {
         let mut config = config(node, 64512);
@@ -260,6 +292,21 @@ proptest! {
         fate.iter().for_each(|misfortune| world.suffer(misfortune));
         world.recover();
         prop_assert_eq!(world.net.beliefs(), star_fixed_point(&world.configs));
+        prop_assert_eq!(&world.net.faults, &Vec::<String>::new());
+        prop_assert_eq!(told_is_heard(&world.net), Ok(()));
+        prop_assert_eq!(nothing_is_left(&mut world.net), Ok(()));
+    }
+
+    #[test]
+    fn rfc7911_clients_that_are_told_several_paths_come_to_the_fixed_point_of_a_mesh(
+        seed in any::<u64>(),
+        limit in 1u8..=4,
+        fate in prop::collection::vec(misfortune(4), 0..40),
+    ) {
+        let mut world = World::new(seed, star_with_several_paths(4, limit));
+        fate.iter().for_each(|misfortune| world.suffer(misfortune));
+        world.recover();
+        prop_assert_eq!(world.net.beliefs(), several_fixed_point(&world.configs, limit));
         prop_assert_eq!(&world.net.faults, &Vec::<String>::new());
         prop_assert_eq!(told_is_heard(&world.net), Ok(()));
         prop_assert_eq!(nothing_is_left(&mut world.net), Ok(()));

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bgp::bfd;
 use bgp::config::{
-    BGP_PORT, Dialling, GracefulRestart, Interface, ListenRange, NextHopMode, Origination, PeerConfig, PeerKey,
-    Reflection, RemoteAs, Secret, SpeakerConfig, Start,
+    AddPath, BGP_PORT, Dialling, GracefulRestart, Interface, ListenRange, NextHopMode, Origination, PeerConfig,
+    PeerKey, Reflection, RemoteAs, Secret, SpeakerConfig, Start,
 };
 use model::api::show::PeerKind;
 use model::filter::Filters;
@@ -221,6 +221,7 @@ impl Peers<'_> {
                 let Some(key) = self.node_key(other, family) else { continue };
                 let mut config = PeerConfig::new(format!("mesh {}", other.name), self.settings.as_number(other));
                 config.kind = PeerKind::Mesh;
+                config.add_path = self.add_path(&config);
                 config.local_address = self.node.address(family).map(|a| a.address);
                 config.families = vec![family];
                 config.max_restart_time = default.and_then(|c| c.node_mesh_max_restart_time).map(|t| t.0);
@@ -266,6 +267,8 @@ impl Peers<'_> {
         config.ttl_security = peer.ttl_security;
         config.max_restart_time = peer.max_restart_time.map(|t| t.0);
         config.max_prefixes = peer.max_prefixes;
+        config.add_path = peer.add_path.unwrap_or_else(|| self.add_path(&config));
+        config.add_path_limit = peer.add_path_limit.unwrap_or(config.add_path_limit);
         config.filters = Filters::new(self.filters(peer));
         config.bfd = peer.bfd.map(|bfd| bfd::Config {
             min_tx: bfd.min_tx_interval.0,
@@ -278,6 +281,13 @@ impl Peers<'_> {
         let peer_node = self.objects.nodes().find(|n| n.address(family).is_some_and(|a| a.address == address));
         config.reflection = self.reflection(&config, peer_node);
         config
+    }
+
+    /// Where an object says nothing: behind a reflector of nodes several paths are what makes multipath (Calico's BIRD
+    /// has `add paths on`). An external peer has nothing to hear but what is our own, in one path.
+    fn add_path(&self, peer: &PeerConfig) -> AddPath {
+        let internal = peer.remote_as == peer.local_as.unwrap_or(self.local_as).into();
+        if internal { AddPath::Both } else { AddPath::Receive }
     }
 
     /// A reflector reflects to internal peers that are not in its own cluster's reflecting set.

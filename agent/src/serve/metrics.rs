@@ -231,6 +231,7 @@ mod tests {
             families: vec![],
             received: 0,
             accepted: 0,
+            ignored: 0,
             advertised: 0,
             stale: 0,
             router_id: None,

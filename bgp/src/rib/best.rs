@@ -105,13 +105,41 @@ pub fn best(paths: &[Candidate]) -> Option<usize> {
     }
     let (_, top) = top?;
     let contenders = || paths.iter().enumerate().filter(|(_, path)| grade(path, top).0.is_eq());
+    let med_counts = contenders().any(|(_, path)| path.rank.med != top.rank.med);
     let med_beaten = |path: &Candidate| {
-        contenders().any(|(_, p)| p.rank.neighbor_as == path.rank.neighbor_as && p.rank.med < path.rank.med)
+        med_counts
+            && contenders().any(|(_, p)| p.rank.neighbor_as == path.rank.neighbor_as && p.rank.med < path.rank.med)
     };
     contenders()
         .filter(|(_, path)| !med_beaten(path))
         .min_by(|(_, a), (_, b)| tie_break(a, b).0)
         .map(|(index, _)| index)
+}
+
+/// All paths by their indices, the best first: each is the [`best`] of itself and those after it. The same whatever the
+/// order of the slice.
+pub fn ranking(paths: &[Candidate]) -> Vec<usize> {
+    let mut order: Vec<(usize, &Candidate)> = paths.iter().enumerate().collect();
+    let neighbor = |a: &Candidate, b: &Candidate| a.rank.neighbor_as.cmp(&b.rank.neighbor_as);
+    order.sort_by(|(_, a), (_, b)| {
+        let by_med = || neighbor(a, b).then(a.rank.med.cmp(&b.rank.med));
+        grade(a, b).0.then_with(by_med).then_with(|| tie_break(a, b).0)
+    });
+    let mut ranked = Vec::with_capacity(paths.len());
+    for equals in order.chunk_by(|(_, a), (_, b)| grade(a, b).0.is_eq()) {
+        // Within a neighbouring AS the order is right. Among them the first ones compete.
+        let mut runs: Vec<_> = equals.chunk_by(|(_, a), (_, b)| neighbor(a, b).is_eq()).collect();
+        while let Some(run) = runs
+            .iter_mut()
+            .filter(|run| !run.is_empty())
+            .min_by(|a, b| a.first().zip(b.first()).map_or(Ordering::Equal, |((_, a), (_, b))| tie_break(a, b).0))
+        {
+            let Some(((index, _), rest)) = run.split_first() else { break };
+            ranked.push(*index);
+            *run = rest;
+        }
+    }
+    ranked
 }
 
 /// Whether a path is as good as the best one for traffic: equal up to the distance to the next hop.

@@ -36,6 +36,13 @@ pub(crate) fn choose(shared: &Shared, paths: &[Path]) -> Option<Choice> {
     Some(Choice { best, path: *paths.get(best)?, used })
 }
 
+/// All paths that take part, the best first.
+pub(crate) fn ranked(shared: &Shared, paths: &[Path]) -> SmallVec<[Path; 4]> {
+    let (indices, candidates) = candidates(shared, paths);
+    let order = best::ranking(&candidates).into_iter().filter_map(|place| indices.get(place));
+    order.filter_map(|index| paths.get(*index).copied()).collect()
+}
+
 fn candidates(shared: &Shared, paths: &[Path]) -> (SmallVec<[usize; 8]>, Vec<Candidate>) {
     let eligible = paths.iter().enumerate().filter(|(_, path)| shared.eligible(path));
     eligible.filter_map(|(index, path)| Some((index, shared.candidate(path)?))).unzip()

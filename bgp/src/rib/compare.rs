@@ -7,7 +7,7 @@ use model::Prefix;
 use model::filter::Decision;
 
 use super::export;
-use super::group::GroupKey;
+use super::group::{Group, Telling};
 use super::shared::Shared;
 use super::table::Source;
 use super::unicast::{RibPrefix, Unicast};
@@ -20,7 +20,7 @@ pub(crate) struct View<'a, P> {
     shared: &'a Shared,
     tables: &'a Unicast<P>,
     /// The peer, and its group: none if it is told nothing.
-    to: Option<(Source, u16, &'a GroupKey)>,
+    to: Option<(Source, usize, &'a Group)>,
     /// Attributes as they go out: few, of many prefixes.
     known: HashMap<(u32, Source, Decision), Option<Arc<Attributes>>>,
 }
@@ -35,19 +35,20 @@ pub(crate) struct Differences {
 
 impl<'a, P: RibPrefix> View<'a, P> {
     pub(crate) fn of(shared: &'a Shared, tables: &'a Unicast<P>, peer: Option<Source>) -> View<'a, P> {
-        let to = peer.and_then(|peer| tables.group_of(peer).map(|(number, group)| (peer, number, &group.key)));
+        let to = peer.and_then(|peer| tables.group_of(peer).map(|(number, group)| (peer, number.into(), group)));
         View { shared, tables, to, known: HashMap::new() }
     }
 
     /// What the peer is told of a prefix, in the order of the table.
     fn told(&mut self, prefix: P) -> Vec<Arc<Attributes>> {
-        let Some((peer, number, key)) = self.to else { return Vec::new() };
-        let Some(dest) = self.tables.table.find(&prefix).and_then(|id| self.tables.table.dest(id)) else {
-            return Vec::new();
-        };
-        let told = dest.told.as_slice().iter().filter(|told| told.group == number && told.source != peer);
+        let Some((peer, number, group)) = self.to else { return Vec::new() };
+        let Some(id) = self.tables.table.find(&prefix) else { return Vec::new() };
+        let Some(dest) = self.tables.table.dest(id) else { return Vec::new() };
+        let key = &group.key;
+        let mut told: Vec<Telling> = group.tellings(number, id, dest).filter(|told| told.source != peer).collect();
+        told.sort_unstable_by_key(|told| told.path_id);
         let shared = self.shared;
-        let out = told.filter_map(|told| {
+        let out = told.into_iter().filter_map(|told| {
             let decision = shared.export_decision(key, told.attrs, told.source, prefix.into());
             let outgoing = || {
                 let operations = key.filters.operations(decision);
@@ -59,8 +60,11 @@ impl<'a, P: RibPrefix> View<'a, P> {
     }
 
     fn prefixes(&self) -> impl Iterator<Item = P> + use<'a, P> {
-        let told = self.to.is_some();
-        self.tables.table.iter().filter(move |(_, dest)| told && !dest.told.is_empty()).map(|(_, dest)| dest.prefix)
+        let (to, table) = (self.to, &self.tables.table);
+        let told = table.iter().filter(move |(id, dest)| {
+            to.is_some_and(|(_, number, group)| group.tellings(number, *id, dest).next().is_some())
+        });
+        told.map(|(_, dest)| dest.prefix)
     }
 }
 

@@ -51,7 +51,7 @@ impl<P: RibPrefix> Unicast<P> {
         for (number, group) in self.groups.iter().enumerate() {
             let Some(group) = group else { continue };
             let members: Vec<_> = group.members().collect();
-            new(&self.table, number as u16, ids.clone()).send(shared, &group.key, &members, &mut emits);
+            new(&self.table, group, number, ids.clone()).send(shared, &group.key, &members, &mut emits);
         }
         emits
     }

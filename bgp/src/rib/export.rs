@@ -2,6 +2,7 @@
 
 use model::Prefix;
 use model::filter::Operation;
+use smallvec::SmallVec;
 
 use super::group::GroupKey;
 use super::judge;
@@ -12,7 +13,7 @@ use crate::config::{ExportPolicy, NextHopMode, Reflection};
 use crate::filter::Guard;
 use crate::wire::{Attributes, Community, Draft, PeerKind};
 
-/// Whether the members of a group are told of a best path.
+/// Whether the members of a group are told of a path that is among the best.
 ///
 /// First the well-known communities (RFC 1997), then the peers' filters, then the policy: own routes always; others as
 /// RFC 4456 §6 says of a reflector's internal routes, and what lies in the pools of the cluster across its border.
@@ -50,6 +51,19 @@ pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Pat
         }
         (_, PeerKind::External, PeerKind::External) => false,
     }
+}
+
+/// The paths that the members of a group are told, of these, which are in order: the best that they may be told, as many
+/// as the group takes.
+pub(crate) fn told_of(
+    shared: &Shared,
+    guard: &Guard,
+    group: &GroupKey,
+    ranked: &[Path],
+    prefix: Prefix,
+) -> SmallVec<[Path; 4]> {
+    let may = ranked.iter().filter(|path| tells(shared, guard, group, path, prefix));
+    may.take(group.several.map_or(1, usize::from)).copied().collect()
 }
 
 /// The attributes with which a group is told of a path (RFC 4271 §5.1, RFC 4456 §8), after the operations of the rule

@@ -10,8 +10,9 @@ use hashbrown::HashMap;
 use model::Asn;
 use model::filter::Chain;
 
+use super::several::Several;
 use super::shared::{Flow, Hold, Shared};
-use super::table::{DestId, Source};
+use super::table::{Dest, DestId, Source};
 use super::treat::Standing;
 use crate::config::{ExportPolicy, NextHopMode, Reflection};
 use crate::wire::{NextHop, PeerKind, Transmit};
@@ -32,6 +33,8 @@ pub(crate) struct GroupKey {
     pub transmit: Transmit,
     /// What is said of all that is told: that it goes away soon (RFC 8326).
     pub standing: Standing,
+    /// How many paths of a prefix they are told at most, where they take several (RFC 7911).
+    pub several: Option<u8>,
 }
 
 /// An update group.
@@ -41,8 +44,36 @@ pub(crate) struct Group {
     /// In order.
     pub live: Vec<Source>,
     pub behind: Vec<Behind>,
-    /// How many prefixes the group was told, by whose path it is.
-    told: HashMap<Source, u64>,
+    /// How many paths the group was told.
+    pub told: ToldCounts,
+    /// What it was told, if that is several paths per prefix; else it is kept with the destinations.
+    pub several: Option<Several>,
+}
+
+/// How many paths a group was told, by source.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ToldCounts(HashMap<Source, u64>);
+
+impl ToldCounts {
+    pub(crate) fn more(&mut self, source: Source) {
+        *self.0.entry(source).or_default() += 1;
+    }
+
+    pub(crate) fn less(&mut self, source: Source) {
+        if let Some(count) = self.0.get_mut(&source) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// What a group was told of one path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Telling {
+    pub attrs: u32,
+    /// Whose path it is: this member was not told.
+    pub source: Source,
+    /// Ours (RFC 7911); 0 where members are told one path.
+    pub path_id: u32,
 }
 
 /// Members that have not yet been told all that the group was told.
@@ -68,7 +99,33 @@ pub(crate) enum Closing {
 
 impl Group {
     pub(crate) fn new(key: GroupKey) -> Group {
-        Group { key, live: Vec::new(), behind: Vec::new(), told: HashMap::new() }
+        let several = key.several.map(|_| Several::default());
+        Group { key, live: Vec::new(), behind: Vec::new(), told: ToldCounts::default(), several }
+    }
+
+    /// What it was told of a destination, by its own number.
+    pub(crate) fn tellings<'a, P>(
+        &'a self,
+        number: usize,
+        id: DestId,
+        dest: &'a Dest<P>,
+    ) -> impl Iterator<Item = Telling> + 'a {
+        let one = if self.several.is_none() { dest.told.as_slice() } else { &[] };
+        let one = one.iter().find(|told| usize::from(told.group) == number);
+        let one = one.map(|told| Telling { attrs: told.attrs, source: told.source, path_id: 0 });
+        one.into_iter().chain(self.several.iter().flat_map(move |several| several.of(id)))
+    }
+
+    /// A member joins that may know something of a destination under identifiers up to this one.
+    pub(crate) fn expect_ids(&mut self, id: DestId, highest: u32) {
+        if let Some(several) = &mut self.several {
+            several.expect_ids(id, highest);
+        }
+    }
+
+    /// The path identifiers under which members may know anything of a destination.
+    pub(crate) fn ids(&self, id: DestId) -> std::ops::RangeInclusive<u32> {
+        self.several.as_ref().map_or(0..=0, |several| several.ids(id))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -159,19 +216,9 @@ impl Group {
         }
     }
 
-    pub(crate) fn count_told(&mut self, source: Source) {
-        *self.told.entry(source).or_default() += 1;
-    }
-
-    pub(crate) fn uncount_told(&mut self, source: Source) {
-        if let Some(count) = self.told.get_mut(&source) {
-            *count = count.saturating_sub(1);
-        }
-    }
-
-    /// How many prefixes this member was or will be told.
+    /// How many paths this member was or will be told.
     pub(crate) fn told_to(&self, member: Source) -> u64 {
-        self.told.iter().filter(|(source, _)| **source != member).map(|(_, count)| count).sum()
+        self.told.0.iter().filter(|(source, _)| **source != member).map(|(_, count)| count).sum()
     }
 
     /// What the group was told of a destination has changed.
@@ -237,6 +284,7 @@ mod tests {
             own_next_hop: NextHop::V4(Ipv4Addr::new(10, 0, 0, 1)),
             transmit: Transmit::PLAIN,
             standing: Standing::Staying,
+            several: None,
         })
     }
 

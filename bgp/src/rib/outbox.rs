@@ -26,11 +26,11 @@ pub(crate) enum Emit {
 /// Changes of one group.
 #[derive(Debug)]
 pub(crate) struct Outbox<P> {
-    /// Attributes, source, prefix.
-    pub updates: Vec<(u32, Source, P)>,
-    pub withdrawals: Vec<P>,
+    /// Attributes, source, and the prefix with our path identifier.
+    pub updates: Vec<(u32, Source, Nlri<P>)>,
+    pub withdrawals: Vec<Nlri<P>>,
     /// Prefixes that are now told of this member's own path: it is not told of it, and must forget the path before.
-    pub retractions: Vec<(Source, P)>,
+    pub retractions: Vec<(Source, Nlri<P>)>,
 }
 
 impl<P> Default for Outbox<P> {
@@ -61,8 +61,8 @@ impl<P: RibPrefix> Outbox<P> {
                 continue;
             }
             // Rules look at prefixes: one set of attributes may go out in several ways.
-            let decided = |prefix: P| (shared.export_decision(key, attrs, source, prefix.into()), prefix);
-            let mut decided: Vec<(Decision, P)> = prefixes.map(decided).collect();
+            let decided = |nlri: Nlri<P>| (shared.export_decision(key, attrs, source, nlri.prefix.into()), nlri);
+            let mut decided: Vec<(Decision, Nlri<P>)> = prefixes.map(decided).collect();
             decided.sort_unstable();
             for run in decided.chunk_by(|a, b| a.0 == b.0) {
                 let operations = run.first().map_or(&[][..], |(decision, _)| key.filters.operations(*decision));
@@ -95,14 +95,13 @@ fn tell<P: RibPrefix>(
     shared: &Shared,
     key: &GroupKey,
     (attrs, source, operations): (u32, Source, &[Operation]),
-    prefixes: impl Iterator<Item = P> + Clone,
+    prefixes: impl Iterator<Item = Nlri<P>> + Clone,
     members: &[Source],
     emits: &mut Vec<Emit>,
-) -> Vec<P> {
+) -> Vec<Nlri<P>> {
     let mut octets = Vec::new();
     let encoded = export::outgoing(shared, key, attrs, source, operations).and_then(|attributes| {
-        let nlri = prefixes.clone().map(Nlri::plain);
-        encode::updates(P::FAMILY, &attributes, nlri, &key.transmit, &mut octets).ok()
+        encode::updates(P::FAMILY, &attributes, prefixes.clone(), &key.transmit, &mut octets).ok()
     });
     match encoded {
         Some(messages) => {
@@ -115,12 +114,12 @@ fn tell<P: RibPrefix>(
 
 fn withdraw<P: RibPrefix>(
     key: &GroupKey,
-    prefixes: impl Iterator<Item = P>,
+    prefixes: impl Iterator<Item = Nlri<P>>,
     members: &[Source],
     emits: &mut Vec<Emit>,
 ) {
     let mut octets = Vec::new();
-    let messages = encode::withdrawals(P::FAMILY, prefixes.map(Nlri::plain), &key.transmit, &mut octets);
+    let messages = encode::withdrawals(P::FAMILY, prefixes, &key.transmit, &mut octets);
     spread(octets, messages, members, super::table::OWN, emits);
 }
 

@@ -1,12 +1,11 @@
 //! A peer that moves to another update group: it hears of what the two groups were told differently, and of nothing else.
 
-use std::collections::BTreeSet;
-
 use hashbrown::HashMap;
 use model::filter::Decision;
+use smallvec::SmallVec;
 
 use super::export;
-use super::group::GroupKey;
+use super::group::{Group, GroupKey, Telling};
 use super::shared::Shared;
 use super::table::{Dest, DestId, Source};
 use super::unicast::{RibPrefix, Unicast};
@@ -26,17 +25,30 @@ impl<P: RibPrefix> Unicast<P> {
         let new = self.number_of_or_new(shared, key);
         let mut compare = Compare { shared, before: &before, now: key, known: HashMap::new() };
         let known = self.table.iter().take_while(|(id, _)| *id < standing.cursor);
-        let differs = known.filter(|(_, dest)| compare.differs(dest, (old, new as u16), member));
-        standing.due.extend(differs.map(|(id, _)| id).collect::<BTreeSet<DestId>>());
+        let (Some(group), Some(next)) = (self.group(old.into()), self.group(new)) else { return };
+        let told = |group: &Group, number: usize, id: DestId, dest: &Dest<P>| {
+            let mut told: Tellings = group.tellings(number, id, dest).filter(|told| told.source != member).collect();
+            told.sort_unstable_by_key(|told| told.path_id);
+            told
+        };
+        let differs = known.filter(|(id, dest)| {
+            let (before, now) = (told(group, old.into(), *id, dest), told(next, new, *id, dest));
+            compare.differs(dest, &before, &now)
+        });
+        let differs: Vec<(DestId, u32)> = differs.map(|(id, _)| (id, *group.ids(id).end())).collect();
+        standing.due.extend(differs.iter().map(|(id, _)| *id));
         if let Some(Some(group)) = self.groups.get_mut(usize::from(old)) {
             group.remove(member);
         }
         if let Some(Some(group)) = self.groups.get_mut(new) {
             group.behind.push(standing);
+            differs.into_iter().for_each(|(id, highest)| group.expect_ids(id, highest));
         }
         self.drop_if_empty(shared, usize::from(old));
     }
 }
+
+type Tellings = SmallVec<[Telling; 2]>;
 
 /// A path and what the rules of the two groups say of it.
 type Question = (u32, Source, Decision, Decision);
@@ -51,16 +63,8 @@ struct Compare<'a> {
 }
 
 impl Compare<'_> {
-    fn differs<P: RibPrefix>(&mut self, dest: &Dest<P>, (old, new): (u16, u16), member: Source) -> bool {
-        let told = |number: u16| {
-            let told = dest.told.as_slice().iter().find(|told| told.group == number && told.source != member);
-            told.map(|told| (told.attrs, told.source))
-        };
-        match (told(old), told(new)) {
-            (None, None) => false,
-            (Some(before), Some(now)) if before == now => self.comes_out_other(dest, now),
-            _ => true,
-        }
+    fn differs<P: RibPrefix>(&mut self, dest: &Dest<P>, before: &[Telling], now: &[Telling]) -> bool {
+        before != now || now.iter().any(|told| self.comes_out_other(dest, (told.attrs, told.source)))
     }
 
     fn comes_out_other<P: RibPrefix>(&mut self, dest: &Dest<P>, (attrs, source): (u32, Source)) -> bool {

@@ -14,7 +14,7 @@ use super::watch::Watch;
 use crate::config::{ImportPolicy, Interface, Multipath, PeerKey, Reflection, SpeakerConfig};
 use crate::filter::Refusal;
 use crate::speaker::NextHops;
-use crate::wire::{Attributes, Community, Origin, PeerKind};
+use crate::wire::{Attributes, Community, FamilySet, Origin, PeerKind};
 
 /// Whom a path may be told, by its well-known communities (RFC 1997).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +101,8 @@ pub(crate) struct Counts {
     pub received: u64,
     pub accepted: u64,
     pub stale: u64,
+    /// Beyond [`PATHS`](super::table::PATHS) of a prefix, and so not kept. Never less.
+    pub ignored: u64,
 }
 
 /// A peer as the tables know it.
@@ -117,6 +119,8 @@ pub(crate) struct SourceInfo {
     pub import: ImportPolicy,
     pub filters: Filters,
     pub flow: Flow,
+    /// Families in which its paths have identifiers (RFC 7911).
+    pub add_path: FamilySet,
     /// By family, in AFI order.
     pub counts: [Counts; 2],
 }

@@ -24,6 +24,10 @@ pub(crate) const OWN: Source = 0;
 /// No set of next hops.
 pub(crate) const NO_HOPS: u32 = u32::MAX;
 
+/// Most paths of one source to one prefix (RFC 7911) that are kept: what comes beyond is not, as every change at a
+/// destination looks at all of its paths.
+pub(crate) const PATHS: usize = 128;
+
 /// A path to a prefix, as a peer announced it or as this node originates it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Path {
@@ -175,6 +179,13 @@ impl<P: Copy + Eq + Hash> Table<P> {
         let (chunks, hasher) = (&self.chunks, &self.hasher);
         self.index.insert_unique(hash, id, |id| slot(chunks, *id).map_or(0, |dest| hasher.hash_one(dest.prefix)));
         id
+    }
+
+    /// Whether there is no room for one more path of this source.
+    pub(crate) fn is_crowded(&self, id: DestId, source: Source, path_id: u32) -> bool {
+        let paths = self.dest(id).map(|dest| dest.paths.as_slice()).unwrap_or_default();
+        let its = || paths.iter().filter(|path| path.source == source);
+        paths.len() >= PATHS && its().count() >= PATHS && its().all(|path| path.path_id != path_id)
     }
 
     /// Puts a path in the place of the one with the same source and path identifier, which is returned.

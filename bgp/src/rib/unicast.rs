@@ -7,10 +7,10 @@ use model::filter::{Chain, Decision, Direction};
 use model::{Family, Prefix};
 
 use super::choice::{self, Choice};
-use super::group::{Closing, Group, GroupKey, Lot};
+use super::group::{Closing, Group, GroupKey, Lot, Telling};
 use super::outbox::{Emit, Outbox};
 use super::shared::{Hold, Shared};
-use super::table::{Age, DestId, NO_HOPS, OWN, Path, Source, Table, Told};
+use super::table::{Age, Dest, DestId, NO_HOPS, OWN, Path, Source, Table, Told};
 use super::treat::{is_leaving, treated};
 use super::{Reason, RouteAttrs, export};
 use crate::config::ImportPolicy;
@@ -67,6 +67,12 @@ impl<P: RibPrefix> Unicast<P> {
         let mut last: Option<(Decision, u32)> = None;
         for Nlri { prefix, path_id } in prefixes {
             let id = self.table.find_or_insert(prefix);
+            if path_id != 0 && self.table.is_crowded(id, source, path_id) {
+                if let Some(info) = shared.source_mut(source) {
+                    info.counts(P::FAMILY).ignored += 1;
+                }
+                continue;
+            }
             let path = Path { attrs, path_id, source, refusal, age: Age::Fresh };
             let Some(received) = received.as_ref().filter(|_| refusal.is_none()) else {
                 let refusal = refusal.or_else(|| self.refuses(prefix, kind, import));
@@ -303,12 +309,21 @@ impl<P: RibPrefix> Unicast<P> {
         free
     }
 
+    pub(super) fn group(&self, number: usize) -> Option<&Group> {
+        self.groups.get(number).and_then(Option::as_ref)
+    }
+
     /// Tells a member everything again (RFC 2918).
     pub(crate) fn tell_again(&mut self, member: Source, closing: Closing) {
-        let Some((number, _)) = self.group_of(member) else { return };
+        let Some((number, group)) = self.group_of(member) else { return };
         let told = |told: &Told| told.group == number;
-        let all = self.table.iter().filter(|(_, dest)| dest.told.as_slice().iter().any(told)).map(|(id, _)| id);
-        let all = all.collect();
+        let all = match &group.several {
+            Some(several) => several.dests().collect(),
+            None => {
+                let all = self.table.iter().filter(|(_, dest)| dest.told.as_slice().iter().any(told));
+                all.map(|(id, _)| id).collect()
+            }
+        };
         if let Some(Some(group)) = self.groups.get_mut(usize::from(number)) {
             group.tell_again(member, all, closing);
         }
@@ -324,11 +339,17 @@ impl<P: RibPrefix> Unicast<P> {
         let Some(Some(group)) = self.groups.get_mut(number) else { return };
         for id in 0..self.table.end() {
             let Some(dest) = self.table.dest_mut(id) else { continue };
+            if group.key.several.is_some() {
+                let ranked = choice::ranked(shared, dest.paths.as_slice());
+                let wanted = export::told_of(shared, &self.guard, &group.key, &ranked, dest.prefix.into());
+                group.settle_several(shared, (id, dest.prefix), &wanted, &mut Outbox::default());
+                continue;
+            }
             let Some(chosen) = choice::choose(shared, dest.paths.as_slice()) else { continue };
             if export::tells(shared, &self.guard, &group.key, &chosen.path, dest.prefix.into()) {
                 let Path { attrs, source, .. } = chosen.path;
                 shared.attrs.hold(attrs, 1);
-                group.count_told(source);
+                group.told.more(source);
                 dest.told.push(Told { attrs, group: number as u16, source });
             }
         }
@@ -347,11 +368,11 @@ impl<P: RibPrefix> Unicast<P> {
     }
 
     pub(super) fn drop_if_empty(&mut self, shared: &mut Shared, number: usize) {
-        if let Some(place) = self.groups.get_mut(number)
-            && place.as_ref().is_some_and(Group::is_empty)
-        {
-            *place = None;
-            self.clear(shared, number as u16);
+        let Some(place) = self.groups.get_mut(number) else { return };
+        let Some(group) = place.take_if(|group| group.is_empty()) else { return };
+        match group.several {
+            Some(several) => several.release(shared),
+            None => self.clear(shared, number as u16),
         }
     }
 
@@ -422,8 +443,17 @@ impl<P: RibPrefix> Unicast<P> {
             emits.push(Emit::Route(RouteChange { prefix: dest.prefix.into(), best }));
         }
         let prefix: Prefix = dest.prefix.into();
+        let mut ranked = None;
         for (number, (group, outbox)) in self.groups.iter_mut().zip(outboxes).enumerate() {
             let Some(group) = group else { continue };
+            if group.key.several.is_some() {
+                let ranked = ranked.get_or_insert_with(|| choice::ranked(shared, dest.paths.as_slice()));
+                let wanted = export::told_of(shared, &self.guard, &group.key, ranked, prefix);
+                if group.settle_several(shared, (id, dest.prefix), &wanted, outbox) {
+                    group.note(id);
+                }
+                continue;
+            }
             let wanted = chosen.as_ref().map(|chosen| &chosen.path);
             let wanted = wanted.filter(|path| export::tells(shared, &self.guard, &group.key, path, prefix));
             let number = number as u16;
@@ -435,28 +465,28 @@ impl<P: RibPrefix> Unicast<P> {
                     shared.attrs.hold(path.attrs, 1);
                     shared.attrs.release(told.attrs);
                     if told.source != path.source {
-                        outbox.retractions.push((path.source, dest.prefix));
-                        group.uncount_told(told.source);
-                        group.count_told(path.source);
+                        outbox.retractions.push((path.source, Nlri::plain(dest.prefix)));
+                        group.told.less(told.source);
+                        group.told.more(path.source);
                     }
                     (told.attrs, told.source) = (path.attrs, path.source);
-                    outbox.updates.push((path.attrs, path.source, dest.prefix));
+                    outbox.updates.push((path.attrs, path.source, Nlri::plain(dest.prefix)));
                 }
                 (None, Some(path)) => {
                     shared.attrs.hold(path.attrs, 1);
-                    group.count_told(path.source);
+                    group.told.more(path.source);
                     dest.told.push(Told { attrs: path.attrs, group: number, source: path.source });
-                    outbox.updates.push((path.attrs, path.source, dest.prefix));
+                    outbox.updates.push((path.attrs, path.source, Nlri::plain(dest.prefix)));
                 }
                 (Some(_), None) => {
                     dest.told.extract(
                         |told| told.group == number,
                         |told| {
                             shared.attrs.release(told.attrs);
-                            group.uncount_told(told.source);
+                            group.told.less(told.source);
                         },
                     );
-                    outbox.withdrawals.push(dest.prefix);
+                    outbox.withdrawals.push(Nlri::plain(dest.prefix));
                 }
             }
             group.note(id);
@@ -485,8 +515,8 @@ impl<P: RibPrefix> Unicast<P> {
             let Some(place) = group.behind.iter().position(|behind| behind.can_go_on(shared, end)) else { continue };
             let mut behind = group.behind.remove(place);
             let outbox = match behind.next_lot(BUDGET, end) {
-                Lot::Due(ids) => due(&self.table, number as u16, ids),
-                Lot::New(ids) => new(&self.table, number as u16, ids),
+                Lot::Due(ids) => due(&self.table, group, number, ids),
+                Lot::New(ids) => new(&self.table, group, number, ids),
             };
             outbox.send(shared, &group.key, &behind.members, emits);
             let waits = behind.closing == Closing::EndOfRib && shared.hold == Hold::Learned;
@@ -505,6 +535,16 @@ impl<P: RibPrefix> Unicast<P> {
         false
     }
 
+    /// What all groups were told of a destination.
+    pub(crate) fn tellings<'a>(
+        &'a self,
+        id: DestId,
+        dest: &'a Dest<P>,
+    ) -> impl Iterator<Item = (&'a Group, Telling)> + 'a {
+        let groups = self.groups.iter().enumerate().filter_map(|(number, group)| Some((number, group.as_ref()?)));
+        groups.flat_map(move |(number, group)| group.tellings(number, id, dest).map(move |told| (group, told)))
+    }
+
     /// Why the best path of a destination is the best.
     pub(crate) fn choice(&self, shared: &Shared, id: DestId) -> Option<(Choice, Reason)> {
         let paths = self.table.dest(id)?.paths.as_slice();
@@ -515,26 +555,35 @@ impl<P: RibPrefix> Unicast<P> {
 }
 
 /// What a group was told of destinations that its member may know otherwise.
-fn due<P: RibPrefix>(table: &Table<P>, number: u16, ids: Vec<DestId>) -> Outbox<P> {
+fn due<P: RibPrefix>(table: &Table<P>, group: &Group, number: usize, ids: Vec<DestId>) -> Outbox<P> {
     let mut outbox = Outbox::default();
-    for dest in ids.into_iter().filter_map(|id| table.dest(id)) {
-        match dest.told.as_slice().iter().find(|told| told.group == number) {
-            Some(told) => {
-                outbox.updates.push((told.attrs, told.source, dest.prefix));
-                outbox.retractions.push((told.source, dest.prefix));
+    for id in ids {
+        let Some(dest) = table.dest(id) else { continue };
+        for path_id in group.ids(id) {
+            let nlri = Nlri { prefix: dest.prefix, path_id };
+            match group.tellings(number, id, dest).find(|told| told.path_id == path_id) {
+                Some(told) => {
+                    outbox.updates.push((told.attrs, told.source, nlri));
+                    outbox.retractions.push((told.source, nlri));
+                }
+                None => outbox.withdrawals.push(nlri),
             }
-            None => outbox.withdrawals.push(dest.prefix),
         }
     }
     outbox
 }
 
 /// What a group was told of destinations that its member has not heard of.
-pub(super) fn new<P: RibPrefix>(table: &Table<P>, number: u16, ids: std::ops::Range<DestId>) -> Outbox<P> {
-    let dests = ids.filter_map(|id| table.dest(id));
-    let told = dests.filter_map(|dest| {
-        let told = dest.told.as_slice().iter().find(|told| told.group == number)?;
-        Some((told.attrs, told.source, dest.prefix))
+pub(super) fn new<P: RibPrefix>(
+    table: &Table<P>,
+    group: &Group,
+    number: usize,
+    ids: std::ops::Range<DestId>,
+) -> Outbox<P> {
+    let dests = ids.filter_map(|id| Some((id, table.dest(id)?)));
+    let told = dests.flat_map(|(id, dest)| {
+        let told = group.tellings(number, id, dest);
+        told.map(|told| (told.attrs, told.source, Nlri { prefix: dest.prefix, path_id: told.path_id }))
     });
     Outbox { updates: told.collect(), ..Outbox::default() }
 }

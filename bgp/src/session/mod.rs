@@ -134,6 +134,10 @@ pub(crate) struct Agreed {
     /// Longest message in octets, either way (RFC 8654).
     pub max_message: usize,
     pub route_refresh: RouteRefreshSupport,
+    /// Families in which the peer tells several paths per prefix (RFC 7911 §4).
+    pub add_path_receive: FamilySet,
+    /// Families in which it is told several.
+    pub add_path_send: FamilySet,
     pub graceful_restart: Option<PeerRestart>,
     /// Names of what both sides can do, for people.
     pub capabilities: Vec<String>,

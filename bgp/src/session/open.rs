@@ -6,8 +6,8 @@ use std::time::Duration;
 use model::{Asn, Family};
 
 use super::{Agreed, Forwarding, Local, NotificationMeans, PeerRestart, Restarting, RouteRefreshSupport, Why};
-use crate::config::{PeerConfig, PeerKey};
-use crate::wire::capability::{Capabilities, GracefulFamily, GracefulRestart};
+use crate::config::{AddPath, PeerConfig, PeerKey};
+use crate::wire::capability::{self, Capabilities, GracefulFamily, GracefulRestart};
 use crate::wire::{
     AsWidth, Capability, Context, FamilySet, FirstAs, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, Notification, Open, PeerKind,
     notification,
@@ -59,6 +59,11 @@ pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
         restart_seconds: seconds(peer.max_restart_time.unwrap_or(local.restart_time), 4095),
         families: families.iter().map(|f| GracefulFamily { family: f.into(), forwarding_kept }).collect(),
     }));
+    if peer.add_path != AddPath::Disabled {
+        let (receive, send) = (peer.add_path.receives(), peer.add_path.sends());
+        let entries = families.iter().map(|family| capability::AddPath { family: family.into(), receive, send });
+        capabilities.push(Capability::AddPath(entries.collect()));
+    }
     let asn = local_as(local, peer);
     capabilities.push(Capability::FourOctetAs(Some(asn)));
     Open { asn, hold_seconds: hold_seconds(peer), router_id: local.router_id, capabilities }
@@ -111,6 +116,10 @@ pub(crate) fn judge(
     let extended = theirs.capabilities.announces(&Capability::ExtendedMessage);
     let graceful_restart = theirs.capabilities.graceful_restart().map(|gr| restart(gr, peer, families));
     let survives = graceful_restart.as_ref().is_some_and(|gr| gr.notification == NotificationMeans::Restart);
+    // RFC 7911 §4: a direction is open where one side can send and the other can receive.
+    let either = |open: bool, theirs: FamilySet| if open { theirs.and(families) } else { FamilySet::NONE };
+    let add_path_receive = either(peer.add_path.receives(), theirs.capabilities.add_path_send());
+    let add_path_send = either(peer.add_path.sends(), theirs.capabilities.add_path_receive());
     let mut capabilities: Vec<String> = families.iter().map(|family| family.to_string()).collect();
     for (present, name) in [
         (as_width == AsWidth::Four, "4-octet AS"),
@@ -119,6 +128,8 @@ pub(crate) fn judge(
         (extended, "extended messages"),
         (graceful_restart.is_some(), "graceful restart"),
         (survives, "graceful restart after notification"),
+        (!add_path_receive.is_empty(), "ADD-PATH receive"),
+        (!add_path_send.is_empty(), "ADD-PATH send"),
     ] {
         capabilities.extend(present.then(|| name.to_string()));
     }
@@ -132,6 +143,8 @@ pub(crate) fn judge(
         keepalive: peer.keepalive_time.map_or(third, |wish| wish.max(Duration::from_secs(1)).min(third)),
         max_message: if extended { MAX_EXTENDED_MESSAGE } else { MAX_MESSAGE },
         route_refresh,
+        add_path_receive,
+        add_path_send,
         graceful_restart,
         capabilities,
     })
@@ -156,6 +169,7 @@ pub(crate) fn context(local: &Local, agreed: &Agreed, our_end: SocketAddr) -> Co
     context.as_width = agreed.as_width;
     context.families = agreed.families;
     context.max_message = agreed.max_message;
+    context.add_path = agreed.add_path_receive;
     context.first_as = FirstAs::Enforce;
     let own = [Some(our_end.ip()), local.ipv4.map(IpAddr::V4), local.ipv6.map(IpAddr::V6)];
     for address in own.into_iter().flatten() {

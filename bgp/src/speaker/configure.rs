@@ -19,7 +19,7 @@ use crate::rib::{Closing, Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs,
 use crate::session::{Established, Forwarding, Local, Reset, Restarting, Why, local_as};
 use crate::wire::attr::Origin;
 use crate::wire::notification::cease;
-use crate::wire::{Attributes, Community, LargeCommunity, NextHop, Notification, PeerKind, Transmit};
+use crate::wire::{Attributes, Community, FamilySet, LargeCommunity, NextHop, Notification, PeerKind, Transmit};
 
 /// What sessions need of the configuration, with the bits of OPEN (RFC 4724 §3) that go with the start.
 pub(crate) fn local(config: &SpeakerConfig, start: Start) -> Local {
@@ -217,6 +217,7 @@ impl Speaker {
             import: peer.config.import,
             filters: peer.config.filters.clone(),
             flow: Flow::Free,
+            add_path: established.agreed.add_path_receive,
             counts: self.shared.source(source).map_or([Counts::default(); 2], |info| info.counts),
         };
         let keys = self.group_keys(peer, established);
@@ -242,6 +243,7 @@ impl Speaker {
                 Family::Ipv6 => self.local.ipv6.map(IpAddr::V6),
             };
             let link_local = |address: &IpAddr| matches!(address, IpAddr::V6(a) if a.is_unicast_link_local());
+            let add_path = agreed.add_path_send.and(FamilySet::of(family));
             let own = session.filter(|a| !link_local(a)).or(configured).or(session)?;
             let key = GroupKey {
                 kind: agreed.kind,
@@ -251,7 +253,8 @@ impl Speaker {
                 filters: peer.config.filters.chain(Direction::Export, family).clone(),
                 next_hop_mode: peer.config.next_hop,
                 own_next_hop: NextHop::from(own),
-                transmit: Transmit { as_width: agreed.as_width, max_message: agreed.max_message, ..Transmit::PLAIN },
+                transmit: Transmit { as_width: agreed.as_width, add_path, max_message: agreed.max_message },
+                several: (!add_path.is_empty()).then_some(peer.config.add_path_limit),
                 standing: self.drain.standing(),
             };
             Some((family, key))

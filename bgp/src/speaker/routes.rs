@@ -1,6 +1,5 @@
 //! What a speaker shows of its tables: pages of routes, and why a path was chosen.
 
-use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;
 
@@ -11,7 +10,10 @@ use super::Speaker;
 use super::view::Why;
 use crate::config::PeerKey;
 use crate::filter::Refusal;
-use crate::rib::{Age, Choice, Dest, OWN, Path, RibPrefix, Told, Unicast, is_leaving, outgoing, reason_against};
+use crate::rib::best::ranking;
+use crate::rib::{
+    Age, Choice, Dest, Group, OWN, Path, RibPrefix, Telling, Unicast, is_leaving, outgoing, reason_against,
+};
 use crate::wire::attr::SegmentKind;
 use crate::wire::{Attributes, Community};
 
@@ -62,8 +64,8 @@ impl Speaker {
         after: Option<Prefix>,
         found: &mut BinaryHeap<Prefix>,
     ) {
-        for (_, dest) in tables.table.iter() {
-            if !self.may_answer(dest, question) {
+        for (id, dest) in tables.table.iter() {
+            if !self.may_answer(tables, id, dest, question) {
                 continue;
             }
             let prefix: Prefix = dest.prefix.into();
@@ -79,13 +81,13 @@ impl Speaker {
         }
     }
 
-    fn may_answer<P>(&self, dest: &Dest<P>, question: &BgpRoutes) -> bool {
+    fn may_answer<P: RibPrefix>(&self, tables: &Unicast<P>, id: u32, dest: &Dest<P>, question: &BgpRoutes) -> bool {
         let from = |path: &Path| question.peer.is_none_or(|peer| self.address(path.source) == Some(peer));
         let mut paths = dest.paths.as_slice().iter();
         match question.table {
             BgpTable::Received => paths.any(|path| path.source != OWN && from(path)),
             BgpTable::Accepted | BgpTable::Best => paths.any(|path| path.refusal.is_none() && from(path)),
-            BgpTable::Advertised => !dest.told.is_empty(),
+            BgpTable::Advertised => tables.tellings(id, dest).next().is_some(),
         }
     }
 
@@ -107,8 +109,15 @@ impl Speaker {
         let Some(dest) = tables.table.dest(id) else { return Vec::new() };
         if question.table == BgpTable::Advertised {
             let of_peer = |row: &RouteView| question.peer.is_none_or(|peer| row.peer == Some(peer));
-            let told = dest.told.as_slice().iter();
-            return told.flat_map(|told| self.told_rows(tables, prefix, told)).filter(of_peer).collect();
+            let best = tables.choice(&self.shared, id).map(|(choice, _)| choice.path);
+            let told = tables.tellings(id, dest);
+            let rows = told.flat_map(|(group, told)| {
+                let is_best = best.is_some_and(|best| (best.attrs, best.source) == (told.attrs, told.source));
+                let mut rows = self.told_rows(group, prefix, &told);
+                rows.iter_mut().for_each(|row| row.best = is_best);
+                rows
+            });
+            return rows.filter(of_peer).collect();
         }
         let mut rows = self.path_rows(tables, id, dest);
         rows.retain(|(path, row)| {
@@ -127,7 +136,7 @@ impl Speaker {
     fn path_rows<P: RibPrefix>(&self, tables: &Unicast<P>, id: u32, dest: &Dest<P>) -> Vec<(Path, RouteView)> {
         let chosen = tables.choice(&self.shared, id);
         let paths = dest.paths.as_slice().iter().enumerate();
-        let mut rows: Vec<(Path, RouteView)> = paths
+        let rows: Vec<(Path, RouteView)> = paths
             .filter_map(|(index, path)| {
                 let attrs = self.shared.attrs.value(path.attrs)?;
                 let mut row = row(dest.prefix.into(), &attrs.attributes);
@@ -138,7 +147,8 @@ impl Speaker {
                     row.peer = self.address(path.source);
                     row.local_pref = Some(attrs.rank.local_pref);
                 }
-                row.path_id = (path.path_id != 0).then_some(path.path_id);
+                let numbered = self.shared.source(path.source).is_some_and(|info| info.add_path.contains(P::FAMILY));
+                row.path_id = (numbered || path.path_id != 0).then_some(path.path_id);
                 row.stale = path.age == Age::Stale;
                 row.best = chosen.as_ref().is_some_and(|(choice, _)| choice.best == index);
                 row.multipath = !row.best && chosen.as_ref().is_some_and(|(choice, _)| choice.used.contains(&index));
@@ -149,13 +159,15 @@ impl Speaker {
                 Some((*path, row))
             })
             .collect();
-        let rank = |(path, row): &(Path, RouteView)| (!row.best, !row.multipath, path.refusal.is_some());
-        rows.sort_by(|a, b| {
-            let by_rank = rank(a).cmp(&rank(b));
-            let candidates = || Some((self.shared.candidate(&a.0)?, self.shared.candidate(&b.0)?));
-            by_rank.then_with(|| candidates().map_or(Ordering::Equal, |(a, b)| crate::rib::best::compare(&a, &b).0))
-        });
-        rows
+        // No comparison of two orders three paths with MEDs: the ranking does.
+        let candidates = rows.iter().map_while(|(path, _)| self.shared.candidate(path)).collect::<Vec<_>>();
+        let mut places = vec![usize::MAX; rows.len()];
+        for (place, index) in ranking(&candidates).into_iter().enumerate() {
+            places.get_mut(index).into_iter().for_each(|at| *at = place);
+        }
+        let mut placed: Vec<_> = places.into_iter().zip(rows).collect();
+        placed.sort_by_key(|(place, (path, row))| (!row.best, !row.multipath, path.refusal.is_some(), *place));
+        placed.into_iter().map(|(_, row)| row).collect()
     }
 
     fn reason(&self, path: &Path, row: &RouteView, chosen: Option<&(Choice, crate::rib::Reason)>) -> String {
@@ -180,17 +192,14 @@ impl Speaker {
         }
     }
 
-    fn told_rows<P: RibPrefix>(&self, tables: &Unicast<P>, prefix: Prefix, told: &Told) -> Vec<RouteView> {
-        let Some(group) = tables.groups.get(usize::from(told.group)).and_then(Option::as_ref) else {
-            return Vec::new();
-        };
+    fn told_rows(&self, group: &Group, prefix: Prefix, told: &Telling) -> Vec<RouteView> {
         let decision = self.shared.export_decision(&group.key, told.attrs, told.source, prefix);
         let operations = group.key.filters.operations(decision);
         let Some(attributes) = outgoing(&self.shared, &group.key, told.attrs, told.source, operations) else {
             return Vec::new();
         };
         let mut row = row(prefix, &attributes);
-        row.best = true;
+        row.path_id = (told.path_id != 0).then_some(told.path_id);
         row.reason = match self.address(told.source) {
             Some(peer) => format!("learned from {peer}"),
             None => "originated by this node".into(),
@@ -218,12 +227,12 @@ impl Speaker {
         let dest = tables.table.dest(id)?;
         let paths: Vec<RouteView> = self.path_rows(tables, id, dest).into_iter().map(|(_, row)| row).collect();
         let mut advertised_to: Vec<PeerKey> = Vec::new();
-        for told in dest.told.as_slice() {
-            let Some(group) = tables.groups.get(usize::from(told.group)).and_then(Option::as_ref) else { continue };
+        for (group, told) in tables.tellings(id, dest) {
             let members = group.members().filter(|member| *member != told.source);
             advertised_to.extend(members.filter_map(|member| self.shared.source(member).map(|info| info.key)));
         }
         advertised_to.sort();
+        advertised_to.dedup();
         let verdict = match paths.first() {
             Some(best) if best.best => {
                 let beside = paths.iter().filter(|path| path.multipath).count();

@@ -82,6 +82,7 @@ impl Speaker {
             families: families.iter().collect(),
             received: sum(|counts| counts.received),
             accepted: sum(|counts| counts.accepted),
+            ignored: sum(|counts| counts.ignored),
             advertised: self.advertised(source),
             stale: sum(|counts| counts.stale),
             router_id: agreed.map(|agreed| agreed.peer_id),

@@ -9,6 +9,8 @@ pub fn list(routes: &[RouteView], detail: Detail) -> String {
     if routes.is_empty() {
         return "No routes.\n".to_string();
     }
+    let path_id = |r: &RouteView| optional(&r.path_id);
+    let numbered = routes.iter().any(|route| route.path_id.is_some());
     columns(
         routes,
         detail,
@@ -16,7 +18,7 @@ pub fn list(routes: &[RouteView], detail: Detail) -> String {
             column("PREFIX", |r: &RouteView| r.prefix.to_string()),
             column("NEXT-HOP", |r: &RouteView| optional(&r.next_hop)),
             column("PEER", |r: &RouteView| optional(&r.peer)),
-            wide("PATH-ID", |r: &RouteView| optional(&r.path_id)),
+            if numbered { column("PATH-ID", path_id) } else { wide("PATH-ID", path_id) },
             column("AS-PATH", as_path),
             wide("ORIGIN", |r: &RouteView| r.origin.clone()),
             column("LOCAL-PREF", |r: &RouteView| optional(&r.local_pref)),

@@ -24,7 +24,7 @@ pub fn list(peers: &[PeerView], detail: Detail) -> String {
             column("NAME", name),
             column("STATE", |p: &PeerView| p.state.name().to_string()),
             column("SINCE", |p: &PeerView| when(&p.since)),
-            column("RECEIVED", |p: &PeerView| p.received.to_string()),
+            column("RECEIVED", received),
             column("ACCEPTED", |p: &PeerView| p.accepted.to_string()),
             column("ADVERTISED", |p: &PeerView| p.advertised.to_string()),
             wide("STALE", |p: &PeerView| p.stale.to_string()),
@@ -49,6 +49,14 @@ fn name(peer: &PeerView) -> String {
 
 fn peer_as(peer: &PeerView) -> String {
     peer.peer_as.map_or("external".to_string(), |asn| asn.to_string())
+}
+
+/// With what was not kept: `128 (72 ignored)`.
+fn received(peer: &PeerView) -> String {
+    match peer.ignored {
+        0 => peer.received.to_string(),
+        ignored => format!("{} ({ignored} ignored)", peer.received),
+    }
 }
 
 /// State and detection time of the BFD session, where one is wanted: `Up 900ms`.

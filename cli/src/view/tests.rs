@@ -39,6 +39,7 @@ fn peer(address: &str, state: SessionState, reason: &str) -> PeerView {
         families: vec![Family::Ipv4],
         received: 12,
         accepted: 10,
+        ignored: 0,
         advertised: 2,
         stale: 0,
         router_id: "10.0.0.254".parse().ok(),

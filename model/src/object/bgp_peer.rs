@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::add_path::{self, AddPath};
 use super::bfd::BfdSpec;
 use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
@@ -14,8 +15,8 @@ use crate::selector::Selector;
 use crate::{Asn, Family, NodeName, Prefix};
 
 /// Whom to peer with, and from which nodes. Calico `api/pkg/apis/projectcalico/v3/bgppeer.go`;
-/// `holdTime`, `passive`, `maxPrefixes`, `bfd`, `peerType`, `listenRange` with `maxDynamicPeers`, `peerInterface` and
-/// `extendedNextHop` are margay's own.
+/// `holdTime`, `passive`, `maxPrefixes`, `bfd`, `addPath`, `addPathLimit`, `peerType`, `listenRange` with
+/// `maxDynamicPeers`, `peerInterface` and `extendedNextHop` are margay's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BgpPeer {
     /// `metadata`.
@@ -59,6 +60,11 @@ pub struct BgpPeer {
     pub max_prefixes: Option<u32>,
     /// `bfd`: watch the path to the peer. Margay's own.
     pub bfd: Option<Bfd>,
+    /// `addPath`: several paths per prefix (RFC 7911), `Disabled`, `Receive`, `Send` or `Both`; with internal peers
+    /// `Both` by default, as Calico's BIRD has it, with external ones `Receive`. Margay's own.
+    pub add_path: Option<AddPath>,
+    /// `addPathLimit`: how many paths of a prefix it is told, the best ones; 16 by default, at most 128. Margay's own.
+    pub add_path_limit: Option<u8>,
     /// `ttlSecurity` in hops (RFC 5082).
     pub ttl_security: Option<u8>,
     /// `reversePeering`.
@@ -130,6 +136,8 @@ pub(super) struct BgpPeerSpec {
     passive: bool,
     max_prefixes: Option<u32>,
     bfd: Option<BfdSpec>,
+    add_path: Option<AddPath>,
+    add_path_limit: Option<u16>,
     ttl_security: Option<u8>,
     #[serde(default)]
     reverse_peering: ReversePeering,
@@ -244,6 +252,8 @@ impl Envelope<BgpPeerSpec> {
             passive: spec.passive,
             max_prefixes: spec.max_prefixes,
             bfd: spec.bfd.map(BfdSpec::check).transpose()?,
+            add_path: spec.add_path,
+            add_path_limit: add_path::check_limit(spec.add_path_limit)?,
             ttl_security: spec.ttl_security,
             reverse_peering: spec.reverse_peering,
             filters: spec.filters.unwrap_or_default(),

@@ -4,6 +4,7 @@
 //! Of Kubernetes' own kinds only the fields that margay uses are read, as their other fields are another's business.
 //! Of Calico's kinds every field is read: one that is not understood is an error that names it.
 
+mod add_path;
 mod bfd;
 mod bgp_configuration;
 mod bgp_filter;
@@ -21,6 +22,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use add_path::AddPath;
 pub use bfd::Bfd;
 pub use bgp_configuration::{BgpConfiguration, BindMode, Community, NamedCommunity, PrefixAdvertisement};
 pub use bgp_filter::BgpFilter;

@@ -42,6 +42,9 @@ pub struct PeerView {
     pub received: u64,
     /// Those of them that were let in.
     pub accepted: u64,
+    /// Routes that were not kept, as the peer has told 128 others of the same prefix (RFC 7911).
+    #[serde(default)]
+    pub ignored: u64,
     /// Routes in Adj-RIB-Out.
     pub advertised: u64,
     /// Routes kept over the peer's restart, not yet confirmed (RFC 4724).
