@@ -24,4 +24,5 @@ pub mod reach;
 pub mod router;
 pub mod traffic;
 pub mod trial;
+pub mod tshark;
 pub mod wait;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -17,6 +18,7 @@ use crate::plan::{FAMILIES, Family, OUTSIDE, Shape};
 use crate::router::{Daemon, Router, Start};
 use crate::traffic::Traffic;
 use crate::trial::Trial;
+use crate::tshark::Capture;
 use crate::wait;
 
 /// How long something may take to become so. OpenBGPD waits half a minute after an error.
@@ -38,10 +40,10 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// Plays a case.
-pub fn play(case: &Case, daemon: Daemon) -> Outcome {
+/// Plays a case; what passes the link goes into a file of `captures`.
+pub fn play(case: &Case, daemon: Daemon, captures: &Path) -> Outcome {
     let mut logs = String::new();
-    let result = Cell::build(case, daemon).and_then(|mut cell| {
+    let result = Cell::build(case, daemon, captures).and_then(|mut cell| {
         let (began, played) = (cell.begin(case), &mut logs);
         let result = began.and_then(|()| cell.play_all(case));
         if result.is_err() {
@@ -60,6 +62,8 @@ pub fn play(case: &Case, daemon: Daemon) -> Outcome {
 }
 
 struct Cell {
+    /// Ends before its machine does.
+    _capture: Capture,
     trial: Trial,
     router: Router,
     told: template::Told,
@@ -83,7 +87,7 @@ struct Session {
 }
 
 impl Cell {
-    fn build(case: &Case, daemon: Daemon) -> Result<Self> {
+    fn build(case: &Case, daemon: Daemon, captures: &Path) -> Result<Self> {
         let trial = Trial::planned(Shape::Mesh, |plan| {
             plan.nodes = case.script.nodes;
             plan.pods.clear();
@@ -92,9 +96,7 @@ impl Cell {
         trial.build_machines()?;
         let router = trial.router(1).running(daemon);
         let base = folder().join("base");
-        let read = |path: &std::path::Path| {
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-        };
+        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
         let own = read(&case.folder.join(daemon.file()))?;
         let place = [("folder", router.folder.display().to_string())];
         let told = template::render(&read(&base.join(daemon.file()))?, &own, &place).with_context(|| daemon.file())?;
@@ -115,8 +117,10 @@ impl Cell {
             });
             ip::batch_in(&trial.plan.tor_netns(1), &ways)?;
         }
+        let file = captures.join(format!("{}-{}-{}.pcapng", case.group, case.name, daemon.key()));
+        let capture = Capture::start(&trial.plan.tor_netns(1), "rack", &file)?;
         let patience = if case.script.wrong.contains_key(daemon.key()) { IN_VAIN } else { PATIENCE };
-        Ok(Self { trial, router, told, established: BTreeMap::new(), streams: Vec::new(), patience })
+        Ok(Self { _capture: capture, trial, router, told, established: BTreeMap::new(), streams: Vec::new(), patience })
     }
 
     fn begin(&mut self, case: &Case) -> Result<()> {
