@@ -120,6 +120,8 @@ fields! {
         import: Class::SoftIn, "the import policy";
         export: Class::SoftOut, "the export policy";
         bfd: Class::Hot, "BFD";
+        role: Class::Reset, "the role";
+        role_check: Class::Hot, "whether a role is required, for the next session";
         filters: Class::SoftBoth, "the filters";
         add_path: Class::Reset, "the directions of ADD-PATH";
         add_path_limit: Class::SoftOut, "how many paths of a prefix it is told";

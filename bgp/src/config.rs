@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::bmp::Monitoring;
 pub use crate::neighbours::{ListenRange, PeerKey, RemoteAs};
+pub use crate::role::RoleCheck;
+pub use crate::wire::capability::Role;
 
 /// The port of BGP (RFC 4271 §8.2.1).
 pub const BGP_PORT: u16 = 179;
@@ -139,6 +141,11 @@ pub struct PeerConfig {
     pub add_path: AddPath,
     /// How many paths of a prefix it is told at most, where it takes several. A change re-announces.
     pub add_path_limit: u8,
+    /// What this node is to the peer (RFC 9234), if that is to be agreed on; of no effect with an internal peer. A change
+    /// resets.
+    pub role: Option<Role>,
+    /// Whether the peer must announce its role. Effective with the next session.
+    pub role_check: RoleCheck,
     /// What decides before [`PeerConfig::import`] and [`PeerConfig::export`]. A change re-evaluates and re-announces.
     pub filters: Filters,
 }
@@ -168,6 +175,8 @@ impl PeerConfig {
             bfd: None,
             add_path: AddPath::default(),
             add_path_limit: 16,
+            role: None,
+            role_check: RoleCheck::Lenient,
             filters: Filters::default(),
         }
     }

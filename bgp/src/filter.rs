@@ -23,6 +23,10 @@ pub enum Refusal {
     OwnOriginatorId,
     /// CLUSTER_LIST has our cluster (RFC 4456 §8).
     OwnCluster,
+    /// OTC in a route of a customer or a route server's client (RFC 9234 §5).
+    LeakedByCustomer,
+    /// OTC with another AS than the peer's in a route of a lateral peer (RFC 9234 §5).
+    LeakedByPeer,
     /// A rule of the peer's import filters rejects it, or one of the filters does not exist.
     Filtered,
 }
@@ -40,6 +44,10 @@ impl Refusal {
             Refusal::OwnAs => "refused: own AS in AS path (loop)",
             Refusal::OwnOriginatorId => "refused: originator id is this node's (loop)",
             Refusal::OwnCluster => "refused: own cluster id in cluster list (loop)",
+            Refusal::LeakedByCustomer => {
+                "refused: route leak: only for customers (OTC), from a customer or a route server's client"
+            }
+            Refusal::LeakedByPeer => "refused: route leak: only for customers (OTC) of another AS, from a lateral peer",
             Refusal::Filtered => "refused by a filter",
         }
     }

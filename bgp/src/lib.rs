@@ -33,6 +33,7 @@ pub mod config;
 mod filter;
 mod neighbours;
 pub mod rib;
+pub mod role;
 mod session;
 pub mod sim;
 pub mod speaker;

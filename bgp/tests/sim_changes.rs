@@ -307,10 +307,9 @@ fn what_identifies_enables_or_authenticates_a_session_resets_it_and_nothing_else
     let resets = |fields: &[bgp::change::Field]| -> Vec<&str> {
         fields.iter().filter(|field| field.class == Class::Reset).map(|field| field.name).collect()
     };
-    assert_eq!(
-        resets(PEER_FIELDS),
-        ["remote_as", "local_as", "local_address", "password", "ttl_security", "families", "add_path"]
-    );
+    let identity =
+        ["remote_as", "local_as", "local_address", "password", "ttl_security", "families", "add_path", "role"];
+    assert_eq!(resets(PEER_FIELDS), identity);
     assert_eq!(resets(SPEAKER_FIELDS), ["router_id", "local_as"]);
 }
 

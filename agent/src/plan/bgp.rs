@@ -11,11 +11,13 @@ use std::time::Duration;
 use bgp::bfd;
 use bgp::config::{
     AddPath, BGP_PORT, Dialling, GracefulRestart, Interface, ListenRange, NextHopMode, Origination, PeerConfig,
-    PeerKey, Reflection, RemoteAs, Secret, SpeakerConfig, Start,
+    PeerKey, Reflection, RemoteAs, Role, RoleCheck, Secret, SpeakerConfig, Start,
 };
 use model::api::show::PeerKind;
 use model::filter::Filters;
-use model::object::{self, BgpConfiguration, BgpFilter, BgpPeer, Community, Node, ReversePeering, SecretKeyRef, Whom};
+use model::object::{
+    self, BgpConfiguration, BgpFilter, BgpPeer, BgpRole, Community, Node, ReversePeering, SecretKeyRef, Whom,
+};
 use model::{Asn, Family, Prefix, RouterId};
 
 use crate::world::{Objects, World};
@@ -193,7 +195,7 @@ impl Peers<'_> {
         // The other direction: nodes that peer with this one by selector expect it to peer back.
         let chosen = matches!(&peer.whom, Whom::Nodes(selector) if selector.chooses(&self.node.meta.labels));
         if chosen && peer.reverse_peering == ReversePeering::Auto {
-            self.nodes(peer, kind, |other| peer.is_for(other));
+            self.nodes(&peer.reversed(), kind, |other| peer.is_for(other));
         }
     }
 
@@ -269,6 +271,8 @@ impl Peers<'_> {
         config.max_prefixes = peer.max_prefixes;
         config.add_path = peer.add_path.unwrap_or_else(|| self.add_path(&config));
         config.add_path_limit = peer.add_path_limit.unwrap_or(config.add_path_limit);
+        config.role = peer.role.map(role);
+        config.role_check = if peer.role_strict { RoleCheck::Strict } else { RoleCheck::Lenient };
         config.filters = Filters::new(self.filters(peer));
         config.bfd = peer.bfd.map(|bfd| bfd::Config {
             min_tx: bfd.min_tx_interval.0,
@@ -333,6 +337,12 @@ impl Peers<'_> {
                 }
             }
         }
+        if config.role.is_some() && config.remote_as.kind(self.local_as) == bgp::wire::PeerKind::Internal {
+            self.problems.push(format!(
+                "BGPPeer/{}: spec.role: is for peers in another AS (RFC 9234 §4.1): not used with {whom}",
+                config.name
+            ));
+        }
         let missing = object.into_iter().flat_map(|peer| self.filters(peer)).filter(|(_, filter)| filter.is_none());
         let missing: Vec<String> = missing.map(|(name, _)| format!("BGPFilter/{name}")).collect();
         if !missing.is_empty() {
@@ -371,6 +381,16 @@ impl Peers<'_> {
                 }
             }
         }
+    }
+}
+
+fn role(role: BgpRole) -> Role {
+    match role {
+        BgpRole::Provider => Role::Provider,
+        BgpRole::Customer => Role::Customer,
+        BgpRole::Peer => Role::Peer,
+        BgpRole::RouteServer => Role::RouteServer,
+        BgpRole::RouteServerClient => Role::RouteServerClient,
     }
 }
 

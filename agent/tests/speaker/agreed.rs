@@ -1,11 +1,11 @@
 //! What two OPENs agree on, with BIRD and FRR at the other end.
 
-use bgp::config::{Origination, PeerKey};
-use model::api::show::{PeerView, SessionState};
+use bgp::config::{Origination, PeerKey, Role, RoleCheck};
+use model::api::show::{BgpRoutes, BgpTable, PeerView, SessionState};
 
 use super::bird::Bird;
 use super::frr::Frr;
-use super::net::{Node, alone, prefix};
+use super::net::{Node, alone, asn, prefix};
 
 /// The peer at the other end of the cable.
 const PEER: &str = "192.0.2.2";
@@ -145,5 +145,38 @@ fn rfc7313_routes_are_refreshed_between_marks_both_ways_with_bird() {
         bird.until("show route", "10.1.0.0/24").await;
         let after = node.view(PEER).await;
         assert_eq!((after.established_count, after.accepted), (1, 1), "{after:?}");
+    });
+}
+
+/// A customer of the provider at the other end: the roles fit, its route is marked, and as a peer it is refused.
+async fn customer_then_peer() {
+    let mut node = Node::new("192.0.2.1", 65001);
+    node.peer(PEER, 65002, |peer| {
+        (peer.role, peer.role_check) = (Some(Role::Customer), RoleCheck::Strict);
+    });
+    node.go();
+    let view = node.until(PEER, |view| view.state == SessionState::Established && view.accepted == 1).await;
+    assert!(agreed(&view, "role customer of a provider"), "{view:?}");
+    let question = BgpRoutes { table: BgpTable::Accepted, peer: None, within: None, after: None };
+    let page = node.handle.routes(question).await.expect("the speaker lives");
+    assert_eq!(page.routes[0].only_to_customer, Some(asn(65002)), "{page:?}");
+    node.config.peers.values_mut().for_each(|peer| peer.role = Some(Role::Peer));
+    node.go();
+    node.until(PEER, |view| view.reason.contains("role mismatch")).await;
+}
+
+#[test]
+fn rfc9234_roles_are_agreed_on_with_bird_or_refused() {
+    alone(|| async {
+        let _bird = Bird::start("local role provider;");
+        customer_then_peer().await;
+    });
+}
+
+#[test]
+fn rfc9234_roles_are_agreed_on_with_frr_or_refused() {
+    alone(|| async {
+        let _frr = Frr::start(&["local-role provider strict-mode"]);
+        customer_then_peer().await;
     });
 }

@@ -11,6 +11,7 @@ use super::table::{OWN, Path, Source};
 use super::treat::Standing;
 use crate::config::{ExportPolicy, NextHopMode, Reflection};
 use crate::filter::Guard;
+use crate::role::{mark_outgoing, may_tell};
 use crate::wire::{Attributes, Community, Draft, PeerKind};
 
 /// Whether the members of a group are told of a path that is among the best.
@@ -26,7 +27,7 @@ pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Pat
         Scope::OwnAs => group.kind == PeerKind::Internal,
         Scope::Nobody => false,
     };
-    if !in_scope || group.export == ExportPolicy::Nothing {
+    if !in_scope || group.export == ExportPolicy::Nothing || !may_tell(group.role, &attrs.attributes) {
         return false;
     }
     let filtered = shared.export_decision(group, path.attrs, path.source, prefix).passes();
@@ -101,6 +102,7 @@ pub(crate) fn outgoing(
     if group.kind == PeerKind::Internal && draft.local_pref.is_none() {
         draft.local_pref = Some(100);
     }
+    mark_outgoing(group.role, group.local_as, learned, &mut draft);
     if group.standing == Standing::Leaving {
         leave(&mut draft, group.kind);
     }

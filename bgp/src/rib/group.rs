@@ -15,6 +15,7 @@ use super::shared::{Flow, Hold, Shared};
 use super::table::{Dest, DestId, Source};
 use super::treat::Standing;
 use crate::config::{ExportPolicy, NextHopMode, Reflection};
+use crate::wire::capability::Role;
 use crate::wire::{NextHop, PeerKind, Transmit};
 
 /// All that makes a difference to what a peer is told in one family.
@@ -31,6 +32,8 @@ pub(crate) struct GroupKey {
     /// Our own address on the sessions.
     pub own_next_hop: NextHop,
     pub transmit: Transmit,
+    /// What we are to the peers, where that is configured (RFC 9234).
+    pub role: Option<Role>,
     /// What is said of all that is told: that it goes away soon (RFC 8326).
     pub standing: Standing,
     /// How many paths of a prefix they are told at most, where they take several (RFC 7911).
@@ -283,6 +286,7 @@ mod tests {
             next_hop_mode: NextHopMode::Auto,
             own_next_hop: NextHop::V4(Ipv4Addr::new(10, 0, 0, 1)),
             transmit: Transmit::PLAIN,
+            role: None,
             standing: Standing::Staying,
             several: None,
         })

@@ -13,6 +13,7 @@ use super::table::{OWN, Path, Source};
 use super::watch::Watch;
 use crate::config::{ImportPolicy, Interface, Multipath, PeerKey, Reflection, SpeakerConfig};
 use crate::filter::Refusal;
+use crate::role::Relation;
 use crate::speaker::NextHops;
 use crate::wire::{Attributes, Community, FamilySet, Origin, PeerKind};
 
@@ -118,6 +119,8 @@ pub(crate) struct SourceInfo {
     pub reflection: Reflection,
     pub import: ImportPolicy,
     pub filters: Filters,
+    /// What we are to each other, where that is configured (RFC 9234).
+    pub relation: Option<Relation>,
     pub flow: Flow,
     /// Families in which its paths have identifiers (RFC 7911).
     pub add_path: FamilySet,
@@ -199,7 +202,7 @@ impl Shared {
             return Some(Refusal::OwnAs);
         }
         if from.kind == PeerKind::External {
-            return None;
+            return from.relation.as_ref().and_then(|relation| relation.refuses(attributes));
         }
         if attributes.originator_id() == Some(self.router_id) {
             return Some(Refusal::OwnOriginatorId);

@@ -27,7 +27,9 @@ pub(crate) use self::fsm::{Delivery, Fsm};
 pub(crate) use self::open::{judge, kind, local_as, offered, ours};
 pub(crate) use self::why::Why;
 use crate::config::{PeerConfig, PeerKey, Timers};
+use crate::role::Relation;
 use crate::speaker::ConnId;
+use crate::wire::capability::Role;
 use crate::wire::{AsWidth, Context, FamilySet, PeerKind};
 
 /// Who dialled a connection.
@@ -139,11 +141,18 @@ pub(crate) struct Agreed {
     /// Families in which it is told several.
     pub add_path_send: FamilySet,
     pub graceful_restart: Option<PeerRestart>,
+    /// What we are to it, if it is external and that is configured (RFC 9234).
+    pub role: Option<Role>,
     /// Names of what both sides can do, for people.
     pub capabilities: Vec<String>,
 }
 
 impl Agreed {
+    /// What we are to an external peer, where that is configured (RFC 9234 §5).
+    pub(crate) fn relation(&self) -> Option<Relation> {
+        self.role.map(|role| Relation { role, peer_as: self.peer_as })
+    }
+
     /// Whether routes outlive a NOTIFICATION that is no hard reset (RFC 8538 §4).
     pub(crate) fn survives_notification(&self) -> bool {
         self.graceful_restart.as_ref().is_some_and(|restart| restart.notification == NotificationMeans::Restart)

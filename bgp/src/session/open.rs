@@ -7,7 +7,8 @@ use model::{Asn, Family};
 
 use super::{Agreed, Forwarding, Local, NotificationMeans, PeerRestart, Restarting, RouteRefreshSupport, Why};
 use crate::config::{AddPath, PeerConfig, PeerKey};
-use crate::wire::capability::{self, Capabilities, GracefulFamily, GracefulRestart};
+use crate::role::agree;
+use crate::wire::capability::{self, Capabilities, GracefulFamily, GracefulRestart, Role};
 use crate::wire::{
     AsWidth, Capability, Context, FamilySet, FirstAs, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, Notification, Open, PeerKind,
     notification,
@@ -44,6 +45,11 @@ fn hold_seconds(peer: &PeerConfig) -> u16 {
     }
 }
 
+/// Our role, which is announced to external peers only (RFC 9234 §4.1).
+fn role(local: &Local, peer: &PeerConfig) -> Option<Role> {
+    peer.role.filter(|_| kind(local, peer) == PeerKind::External)
+}
+
 /// Our OPEN.
 pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
     let families = offered(local, key, peer);
@@ -52,6 +58,7 @@ pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
     capabilities.push(Capability::RouteRefresh);
     capabilities.push(Capability::EnhancedRouteRefresh);
     capabilities.push(Capability::ExtendedMessage);
+    capabilities.extend(role(local, peer).map(Capability::Role));
     let forwarding_kept = local.forwarding == Forwarding::Kept;
     capabilities.push(Capability::GracefulRestart(GracefulRestart {
         restarting: local.restarting == Restarting::JustRestarted,
@@ -91,6 +98,14 @@ pub(crate) fn judge(
             Why::DuplicateRouterId(theirs.router_id),
         ));
     }
+    let role = role(local, peer);
+    let their_role = match role.map(|role| agree(role, peer.role_check, &theirs.capabilities)) {
+        Some(Err(mismatch)) => {
+            return Err((Notification::new(notification::open::ROLE_MISMATCH), Why::RoleMismatch(mismatch)));
+        }
+        Some(Ok(theirs)) => theirs,
+        None => None,
+    };
     let offered = offered(local, key, peer);
     let announced = theirs.capabilities.families();
     let families = offered.and(announced);
@@ -133,6 +148,9 @@ pub(crate) fn judge(
     ] {
         capabilities.extend(present.then(|| name.to_string()));
     }
+    if let (Some(ours), Some(theirs)) = (role, their_role) {
+        capabilities.push(format!("role {ours} of a {theirs}"));
+    }
     Ok(Agreed {
         kind,
         peer_as: theirs.asn,
@@ -146,6 +164,7 @@ pub(crate) fn judge(
         add_path_receive,
         add_path_send,
         graceful_restart,
+        role,
         capabilities,
     })
 }

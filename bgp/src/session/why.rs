@@ -8,6 +8,7 @@ use model::{Asn, RouterId};
 
 use crate::bfd::Fall;
 use crate::config::RemoteAs;
+use crate::role::Mismatch;
 use crate::speaker::{CloseReason, ConnectError};
 use crate::wire::{FamilySet, Notification};
 
@@ -37,6 +38,8 @@ pub(crate) enum Why {
         ours: FamilySet,
         theirs: FamilySet,
     },
+    /// The two roles do not fit (RFC 9234 §4.2).
+    RoleMismatch(Mismatch),
     HoldTimer(SessionState),
     SendHoldTimer(Duration),
     /// The BFD session with the peer went down (RFC 9384).
@@ -88,6 +91,16 @@ impl fmt::Display for Why {
             Why::DuplicateRouterId(id) => write!(f, "duplicate router id: the peer has {id} as this node has"),
             Why::NoCommonFamily { ours, theirs } => {
                 write!(f, "no common address family: we offer {ours:?}, peer offers {theirs:?}")
+            }
+            Why::RoleMismatch(Mismatch { ours, theirs }) => {
+                write!(f, "role mismatch: we are {ours} to the peer, which ")?;
+                match theirs.as_slice() {
+                    [] => f.write_str("announces no role"),
+                    roles => {
+                        let roles: Vec<String> = roles.iter().map(ToString::to_string).collect();
+                        write!(f, "says that it is {}", roles.join(" and "))
+                    }
+                }
             }
             Why::HoldTimer(state) => write!(f, "hold timer expired in {}: nothing heard from the peer", state.name()),
             Why::SendHoldTimer(time) => write!(f, "the peer has not read for {} s", time.as_secs()),

@@ -216,6 +216,7 @@ impl Speaker {
             reflection: peer.config.reflection,
             import: peer.config.import,
             filters: peer.config.filters.clone(),
+            relation: established.agreed.relation(),
             flow: Flow::Free,
             add_path: established.agreed.add_path_receive,
             counts: self.shared.source(source).map_or([Counts::default(); 2], |info| info.counts),
@@ -255,6 +256,7 @@ impl Speaker {
                 own_next_hop: NextHop::from(own),
                 transmit: Transmit { as_width: agreed.as_width, add_path, max_message: agreed.max_message },
                 several: (!add_path.is_empty()).then_some(peer.config.add_path_limit),
+                role: agreed.role,
                 standing: self.drain.standing(),
             };
             Some((family, key))

@@ -286,6 +286,7 @@ fn row(prefix: Prefix, attributes: &Attributes) -> RouteView {
         reason: String::new(),
         originator_id: attributes.originator_id(),
         cluster_list: attributes.cluster_list().collect(),
+        only_to_customer: attributes.only_to_customer(),
         other_attributes: other.collect(),
     }
 }

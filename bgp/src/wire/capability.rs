@@ -100,6 +100,20 @@ impl Role {
     }
 }
 
+/// As people write it: `route server client`.
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Provider => "provider",
+            Role::RouteServer => "route server",
+            Role::RouteServerClient => "route server client",
+            Role::Customer => "customer",
+            Role::Peer => "peer",
+            Role::Unknown(value) => return write!(f, "role {value}"),
+        })
+    }
+}
+
 /// The graceful restart capability (RFC 4724 §3, RFC 8538 §2).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct GracefulRestart {

@@ -27,6 +27,7 @@ pub fn list(routes: &[RouteView], detail: Detail) -> String {
             wide("LARGE-COMMUNITIES", |r: &RouteView| joined(&r.large_communities)),
             wide("ORIGINATOR", |r: &RouteView| optional(&r.originator_id)),
             wide("CLUSTERS", |r: &RouteView| joined(&r.cluster_list)),
+            wide("OTC", |r: &RouteView| optional(&r.only_to_customer)),
             wide("OTHER", |r: &RouteView| joined(&r.other_attributes)),
             column("BEST", |r: &RouteView| marks(r)),
             column("REASON", |r: &RouteView| r.reason.clone()),

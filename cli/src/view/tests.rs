@@ -76,6 +76,7 @@ fn path(next_hop: &str, best: bool, reason: &str) -> RouteView {
         reason: reason.into(),
         originator_id: None,
         cluster_list: vec![],
+        only_to_customer: None,
         other_attributes: vec![],
     }
 }

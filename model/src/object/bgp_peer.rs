@@ -9,14 +9,13 @@ use super::bfd::BfdSpec;
 use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
 use super::whom::{self, SourceAddress, Whom, WhomSpec};
-use super::{Bfd, GoDuration, Meta, Node, SecretKeyRef};
+use super::{Bfd, BgpRole, GoDuration, Meta, Node, SecretKeyRef};
 use crate::filter::PeerType;
 use crate::selector::Selector;
 use crate::{Asn, Family, NodeName, Prefix};
 
 /// Whom to peer with, and from which nodes. Calico `api/pkg/apis/projectcalico/v3/bgppeer.go`;
-/// `holdTime`, `passive`, `maxPrefixes`, `bfd`, `addPath`, `addPathLimit`, `peerType`, `listenRange` with
-/// `maxDynamicPeers`, `peerInterface` and `extendedNextHop` are margay's own.
+/// what goes beyond it says that it is margay's own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BgpPeer {
     /// `metadata`.
@@ -67,6 +66,12 @@ pub struct BgpPeer {
     pub add_path_limit: Option<u8>,
     /// `ttlSecurity` in hops (RFC 5082).
     pub ttl_security: Option<u8>,
+    /// `role`: what this node is to the peer (RFC 9234). Margay's own.
+    #[serde(default)]
+    pub role: Option<BgpRole>,
+    /// `roleStrict`: a peer that announces no role is refused. Margay's own.
+    #[serde(default)]
+    pub role_strict: bool,
     /// `reversePeering`.
     pub reverse_peering: ReversePeering,
     /// `filters`: names of BGPFilters, in order.
@@ -100,6 +105,10 @@ pub enum ReversePeering {
 }
 
 impl BgpPeer {
+    /// As the nodes have it that it chooses and that peer back: what is said of this side is said of the other.
+    pub fn reversed(&self) -> BgpPeer {
+        BgpPeer { role: self.role.map(BgpRole::of_the_peer), ..self.clone() }
+    }
     /// Whether it is for this node.
     pub fn is_for(&self, node: &Node) -> bool {
         match (&self.node, &self.node_selector) {
@@ -139,6 +148,9 @@ pub(super) struct BgpPeerSpec {
     add_path: Option<AddPath>,
     add_path_limit: Option<u16>,
     ttl_security: Option<u8>,
+    role: Option<BgpRole>,
+    #[serde(default)]
+    role_strict: bool,
     #[serde(default)]
     reverse_peering: ReversePeering,
     #[serde(rename = "localASNumber")]
@@ -226,6 +238,9 @@ impl Envelope<BgpPeerSpec> {
         if spec.ttl_security == Some(0) {
             return Err(Invalid::field("spec.ttlSecurity", "must be 1 to 255 hops"));
         }
+        if spec.role_strict && spec.role.is_none() {
+            return Err(Invalid::field("spec.roleStrict", "needs spec.role"));
+        }
         if spec.max_prefixes == Some(0) {
             return Err(Invalid::field("spec.maxPrefixes", "must be at least 1"));
         }
@@ -255,6 +270,8 @@ impl Envelope<BgpPeerSpec> {
             add_path: spec.add_path,
             add_path_limit: add_path::check_limit(spec.add_path_limit)?,
             ttl_security: spec.ttl_security,
+            role: spec.role,
+            role_strict: spec.role_strict,
             reverse_peering: spec.reverse_peering,
             filters: spec.filters.unwrap_or_default(),
         })

@@ -274,6 +274,8 @@ mod tests {
             ("{peerIP: 10.0.0.1, asNumber: 1, addPath: Always}", "spec.addPath"),
             ("{peerIP: 10.0.0.1, asNumber: 1, addPathLimit: 0}", "spec.addPathLimit"),
             ("{peerIP: 10.0.0.1, asNumber: 1, addPathLimit: 300}", "spec.addPathLimit"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, role: Sibling}", "spec.role"),
+            ("{peerIP: 10.0.0.1, asNumber: 1, roleStrict: true}", "spec.roleStrict"),
             ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {minTxInterval: 9ms}}", "spec.bfd.minTxInterval"),
             ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {minRxInterval: 61s}}", "spec.bfd.minRxInterval"),
             ("{peerIP: 10.0.0.1, asNumber: 1, bfd: {multiplier: 0}}", "spec.bfd.multiplier"),

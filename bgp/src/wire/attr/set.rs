@@ -160,6 +160,10 @@ impl Attributes {
     pub fn large_communities(&self) -> impl Iterator<Item = LargeCommunity> {
         self.chunks::<12>(code::LARGE_COMMUNITIES).map(LargeCommunity::from_octets)
     }
+    /// Whether OTC is there, whatever AS it names (RFC 9234 §5).
+    pub fn has_only_to_customer(&self) -> bool {
+        self.octets(code::ONLY_TO_CUSTOMER).is_some()
+    }
     /// OTC (RFC 9234 §5); nothing also where it says AS 0.
     pub fn only_to_customer(&self) -> Option<Asn> {
         Asn::new(u32::from_be_bytes(*self.octets(code::ONLY_TO_CUSTOMER)?.first_chunk::<4>()?))

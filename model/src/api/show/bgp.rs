@@ -166,6 +166,9 @@ pub struct RouteView {
     pub originator_id: Option<RouterId>,
     /// RFC 4456.
     pub cluster_list: Vec<ClusterId>,
+    /// The AS that marked it as for customers only (OTC, RFC 9234).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub only_to_customer: Option<Asn>,
     /// Attributes that are only passed on, `type 33 (5 octets)`.
     pub other_attributes: Vec<String>,
 }
