@@ -1,7 +1,5 @@
 //! What two autonomous systems are to each other, and which of their routes are leaks (RFC 9234).
 
-use std::sync::Arc;
-
 use model::Asn;
 
 use crate::filter::Refusal;
@@ -74,15 +72,10 @@ impl Relation {
         }
     }
 
-    /// The attributes of a route of the peer, with OTC where it is to have it (RFC 9234 §5, ingress rule 3).
-    pub(crate) fn mark(&self, attributes: Arc<Attributes>) -> Arc<Attributes> {
+    /// The AS for which OTC is to be added to a route of the peer (RFC 9234 §5, ingress rule 3).
+    pub(crate) fn marks(&self, attributes: &Attributes) -> Option<Asn> {
         let from_above = matches!(self.role, Role::Customer | Role::Peer | Role::RouteServerClient);
-        if !from_above || attributes.has_only_to_customer() {
-            return attributes;
-        }
-        let mut draft = attributes.edit();
-        draft.set_only_to_customer(self.peer_as);
-        Arc::new(draft.build())
+        (from_above && !attributes.has_only_to_customer()).then_some(self.peer_as)
     }
 }
 

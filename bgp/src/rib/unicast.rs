@@ -11,7 +11,7 @@ use super::group::{Closing, Group, GroupKey, Lot, Telling};
 use super::outbox::{Emit, Outbox};
 use super::shared::{Hold, Shared};
 use super::table::{Age, Dest, DestId, NO_HOPS, OWN, Path, Source, Table, Told};
-use super::treat::{is_leaving, treated};
+use super::treat::{is_treated, treated};
 use super::{Reason, RouteAttrs, export};
 use crate::config::ImportPolicy;
 use crate::filter::{Checked, Guard, Refusal};
@@ -63,7 +63,7 @@ impl<P: RibPrefix> Unicast<P> {
         let (kind, import) = (info.kind, info.import);
         let chain = info.filters.chain(Direction::Import, P::FAMILY).clone();
         let received = shared.attrs.value(attrs).map(|value| value.attributes.clone());
-        let received = received.filter(|received| !chain.is_empty() || is_leaving(received, kind));
+        let received = received.filter(|received| !chain.is_empty() || is_treated(received, info));
         let mut last: Option<(Decision, u32)> = None;
         for Nlri { prefix, path_id } in prefixes {
             let id = self.table.find_or_insert(prefix);
@@ -84,7 +84,8 @@ impl<P: RibPrefix> Unicast<P> {
             let attrs = match last {
                 Some((same, attrs)) if same == decision => attrs,
                 _ => {
-                    let attrs = match treated(received, chain.operations(decision), kind) {
+                    let Some(info) = shared.source(source) else { return };
+                    let attrs = match treated(received, chain.operations(decision), info) {
                         Some(changed) => shared.attrs.intern(RouteAttrs::changed(changed, received.clone())),
                         None => {
                             shared.attrs.hold(attrs, 1);
@@ -260,8 +261,7 @@ impl<P: RibPrefix> Unicast<P> {
         let received = value.received();
         let chain = shared.source(path.source)?.filters.chain(Direction::Import, P::FAMILY);
         let (decision, refusal) = self.judged(shared, chain, prefix, path.source, received)?;
-        let kind = shared.source(path.source)?.kind;
-        let attrs = match treated(received, chain.operations(decision), kind) {
+        let attrs = match treated(received, chain.operations(decision), shared.source(path.source)?) {
             None if !value.is_changed() => None,
             None => Some(RouteAttrs::new(received.clone())),
             Some(changed) => Some(RouteAttrs::changed(changed, received.clone())),

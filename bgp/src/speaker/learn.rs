@@ -40,11 +40,7 @@ impl Speaker {
         for reachable in update.reachable {
             let Some(info) = shared.source(source) else { return };
             let refusal = shared.refuses(&reachable.attributes, info);
-            let attributes = match &info.relation {
-                Some(relation) if refusal.is_none() => relation.mark(reachable.attributes),
-                _ => reachable.attributes,
-            };
-            let attrs = shared.attrs.intern(RouteAttrs::new(attributes));
+            let attrs = shared.attrs.intern(RouteAttrs::new(reachable.attributes));
             self.ipv4.announce(shared, source, reachable.nlri.ipv4(), attrs, refusal);
             self.ipv6.announce(shared, source, reachable.nlri.ipv6(), attrs, refusal);
             shared.attrs.release(attrs);
