@@ -89,6 +89,11 @@ impl Listeners {
         }
     }
 
+    /// Whether listening failed somewhere.
+    pub(super) fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
     /// What stands in the way of listening, one sentence each.
     pub(super) fn problems(&self) -> Vec<String> {
         self.problems.values().cloned().collect()

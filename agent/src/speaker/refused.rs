@@ -40,6 +40,11 @@ impl Refused {
         say(&mut self.unsaid.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Whether there is something left unsaid.
+    pub(super) fn is_holding_back(&self) -> bool {
+        self.unsaid.lock().unwrap_or_else(PoisonError::into_inner).last.is_some()
+    }
+
     pub(super) fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }

@@ -34,6 +34,8 @@ const TURN: Duration = Duration::from_millis(20);
 const PER_PEER: usize = 8;
 /// How often what failed is tried again.
 const RETRY: Duration = Duration::from_secs(1);
+/// Without anything to wait for.
+const NEVER: Duration = Duration::from_secs(3600);
 /// How long the last NOTIFICATIONs may take.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -146,7 +148,10 @@ impl Loop {
     fn deadline(&self) -> Instant {
         let speaker = self.speaker.as_ref().and_then(Speaker::deadline);
         let speaker = speaker.map(|time| self.start + Duration::from_micros(time.micros()));
-        speaker.map_or(self.retry_at, |deadline| deadline.min(self.retry_at))
+        // Who has nothing to do sleeps: no look at what has not failed.
+        let waits = self.listeners.has_problems() || self.refused.is_holding_back();
+        let retry = waits.then_some(self.retry_at);
+        speaker.into_iter().chain(retry).min().unwrap_or_else(|| Instant::now() + NEVER)
     }
 
     fn tick(&mut self) {

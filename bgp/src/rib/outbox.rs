@@ -6,7 +6,7 @@ use model::filter::{Decision, Operation};
 use super::export;
 use super::group::GroupKey;
 use super::shared::Shared;
-use super::table::Source;
+use super::table::{OWN, Source};
 use super::unicast::RibPrefix;
 use crate::speaker::RouteChange;
 use crate::wire::{Nlri, RefreshKind, RouteRefresh, encode};
@@ -49,14 +49,18 @@ impl<P: RibPrefix> Outbox<P> {
         self.retractions.sort_unstable();
         for run in self.retractions.chunk_by(|a, b| a.0 == b.0) {
             let Some((source, _)) = run.first() else { continue };
-            withdraw(key, run.iter().map(|(_, prefix)| *prefix), &[*source], emits);
+            let member = [*source];
+            Parcel::to(&member, emits).withdraw(key, run.iter().map(|(_, prefix)| *prefix));
         }
-        self.updates.sort_unstable();
+        let mut parcel = Parcel::to(members, emits);
+        // What comes from one peer goes to the same members, and so into one parcel.
+        self.updates.sort_unstable_by_key(|&(attrs, source, nlri)| (source, attrs, nlri));
         for run in self.updates.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
             let Some(&(attrs, source, _)) = run.first() else { continue };
             let prefixes = run.iter().map(|(_, _, prefix)| *prefix);
+            parcel.keep_from(source);
             if !key.filters.changes_routes() {
-                let unfit = tell(shared, key, (attrs, source, &[]), prefixes, members, emits);
+                let unfit = parcel.tell(shared, key, (attrs, source, &[]), prefixes);
                 self.withdrawals.extend(unfit);
                 continue;
             }
@@ -67,68 +71,105 @@ impl<P: RibPrefix> Outbox<P> {
             for run in decided.chunk_by(|a, b| a.0 == b.0) {
                 let operations = run.first().map_or(&[][..], |(decision, _)| key.filters.operations(*decision));
                 let prefixes = run.iter().map(|(_, prefix)| *prefix);
-                let unfit = tell(shared, key, (attrs, source, operations), prefixes, members, emits);
+                let unfit = parcel.tell(shared, key, (attrs, source, operations), prefixes);
                 self.withdrawals.extend(unfit);
             }
         }
-        withdraw(key, self.withdrawals.into_iter(), members, emits);
+        parcel.keep_from(OWN);
+        parcel.withdraw(key, self.withdrawals.into_iter());
     }
 
     /// Tells members that they have been told all again (RFC 7313 §4.1).
     pub(crate) fn end_of_refresh(members: &[Source], emits: &mut Vec<Emit>) {
-        let mut octets = Vec::new();
-        RouteRefresh { family: Some(P::FAMILY), kind: RefreshKind::End }.encode(&mut octets);
-        spread(octets, 1, members, super::table::OWN, emits);
+        Parcel::to(members, emits).put(|octets| {
+            RouteRefresh { family: Some(P::FAMILY), kind: RefreshKind::End }.encode(octets);
+            Some(1)
+        });
     }
 
     /// Tells members that they know all (RFC 4724 §2).
     pub(crate) fn end_of_rib(members: &[Source], emits: &mut Vec<Emit>) {
-        let mut octets = Vec::new();
-        encode::end_of_rib(P::FAMILY, &mut octets);
-        spread(octets, 1, members, super::table::OWN, emits);
+        Parcel::to(members, emits).put(|octets| {
+            encode::end_of_rib(P::FAMILY, octets);
+            Some(1)
+        });
     }
 }
 
-/// Tells members of prefixes of one path. Returns those whose attributes fit into no message: better no route than the
-/// one before.
-fn tell<P: RibPrefix>(
-    shared: &Shared,
-    key: &GroupKey,
-    (attrs, source, operations): (u32, Source, &[Operation]),
-    prefixes: impl Iterator<Item = Nlri<P>> + Clone,
-    members: &[Source],
-    emits: &mut Vec<Emit>,
-) -> Vec<Nlri<P>> {
-    let mut octets = Vec::new();
-    let encoded = export::outgoing(shared, key, attrs, source, operations).and_then(|attributes| {
-        encode::updates(P::FAMILY, &attributes, prefixes.clone(), &key.transmit, &mut octets).ok()
-    });
-    match encoded {
-        Some(messages) => {
-            spread(octets, messages, members, source, emits);
-            Vec::new()
+/// A parcel is sent when it has so many octets: few enough to be written at once, many enough that a member costs little.
+const PARCEL: usize = 32 << 10;
+
+/// Messages for some members, sent together; a member more costs a reference. Sends what it has when dropped.
+struct Parcel<'a> {
+    members: &'a [Source],
+    /// The member that gets nothing of this: what is told is its own. [`OWN`] if there is none such.
+    except: Source,
+    octets: Vec<u8>,
+    messages: usize,
+    emits: &'a mut Vec<Emit>,
+}
+
+impl<'a> Parcel<'a> {
+    fn to(members: &'a [Source], emits: &'a mut Vec<Emit>) -> Parcel<'a> {
+        Parcel { members, except: OWN, octets: Vec::new(), messages: 0, emits }
+    }
+
+    /// What comes now is not for this member.
+    fn keep_from(&mut self, source: Source) {
+        let except = if self.members.contains(&source) { source } else { OWN };
+        if except != self.except {
+            self.send();
+            self.except = except;
         }
-        None => prefixes.collect(),
+    }
+
+    /// Tells of prefixes of one path. Returns those whose attributes fit into no message: better no route than the one
+    /// before.
+    fn tell<P: RibPrefix>(
+        &mut self,
+        shared: &Shared,
+        key: &GroupKey,
+        (attrs, source, operations): (u32, Source, &[Operation]),
+        prefixes: impl Iterator<Item = Nlri<P>> + Clone,
+    ) -> Vec<Nlri<P>> {
+        let fits = self.put(|octets| {
+            let attributes = export::outgoing(shared, key, attrs, source, operations)?;
+            encode::updates(P::FAMILY, &attributes, prefixes.clone(), &key.transmit, octets).ok()
+        });
+        if fits { Vec::new() } else { prefixes.collect() }
+    }
+
+    fn withdraw<P: RibPrefix>(&mut self, key: &GroupKey, prefixes: impl Iterator<Item = Nlri<P>>) {
+        self.put(|octets| Some(encode::withdrawals(P::FAMILY, prefixes, &key.transmit, octets)));
+    }
+
+    /// Adds what `encode` writes, so many messages; nothing, and false, if it returns none.
+    fn put(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Option<usize>) -> bool {
+        let before = self.octets.len();
+        let Some(messages) = encode(&mut self.octets) else {
+            self.octets.truncate(before);
+            return false;
+        };
+        self.messages += messages;
+        if self.octets.len() >= PARCEL {
+            self.send();
+        }
+        true
+    }
+
+    fn send(&mut self) {
+        let (octets, messages) = (std::mem::take(&mut self.octets), std::mem::take(&mut self.messages));
+        if messages == 0 {
+            return;
+        }
+        let bytes = Bytes::from(octets);
+        let to = self.members.iter().filter(|member| **member != self.except);
+        self.emits.extend(to.map(|to| Emit::Send { to: *to, bytes: bytes.clone(), messages }));
     }
 }
 
-fn withdraw<P: RibPrefix>(
-    key: &GroupKey,
-    prefixes: impl Iterator<Item = Nlri<P>>,
-    members: &[Source],
-    emits: &mut Vec<Emit>,
-) {
-    let mut octets = Vec::new();
-    let messages = encode::withdrawals(P::FAMILY, prefixes, &key.transmit, &mut octets);
-    spread(octets, messages, members, super::table::OWN, emits);
-}
-
-/// The same octets for everybody but one.
-fn spread(octets: Vec<u8>, messages: usize, members: &[Source], except: Source, emits: &mut Vec<Emit>) {
-    if messages == 0 {
-        return;
+impl Drop for Parcel<'_> {
+    fn drop(&mut self) {
+        self.send();
     }
-    let bytes = Bytes::from(octets);
-    let to = members.iter().filter(|member| **member != except);
-    emits.extend(to.map(|to| Emit::Send { to: *to, bytes: bytes.clone(), messages }));
 }
