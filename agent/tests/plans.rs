@@ -451,3 +451,23 @@ fn bfd_of_a_bgp_peer_is_bfd_of_the_session() {
     };
     assert_eq!(peer.bfd, Some(wanted));
 }
+
+#[test]
+fn bmp_stations_are_those_of_the_nodes_own_configuration_or_else_of_the_default_one() {
+    let stations = |objects: &str| {
+        let mut world = World::new("n1".parse().unwrap());
+        for document in parse("test.yaml", objects).documents {
+            let Document::Object(found) = document else { panic!("{document:?}") };
+            let object = ObjectFact { object: found.object, origin: "test.yaml".into(), written: found.written };
+            let _ = world.learn(Fact::Object(Box::new(object)));
+        }
+        let monitoring = agent::plan::bgp::bgp(&world, Start::Fresh).config.unwrap().monitoring;
+        assert_eq!(monitoring.name, "n1");
+        monitoring.stations.keys().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(stations(&nodes()), [""; 0]);
+    let all = nodes() + &object("BGPConfiguration", "default", "{bmp: [{station: 10.9.0.5}]}");
+    assert_eq!(stations(&all), ["10.9.0.5:11019"]);
+    let own = all + &object("BGPConfiguration", "node.n1", "{bmp: [{station: 10.9.0.6, port: 5000}]}");
+    assert_eq!(stations(&own), ["10.9.0.6:5000"]);
+}

@@ -172,7 +172,7 @@ fn a_station_that_does_not_read_costs_the_session_nothing_and_begins_anew() {
         let path: Vec<u32> = [65001].into_iter().chain((0..250).map(|n| 1 + round * 1000 + n)).collect();
         watched.peer.announce(&attributes(&path), &[1, 2, 3, 4, 5, 6, 7, 8]);
         let station = &watched.peer.speaker.stations()[0];
-        assert!(station.outstanding <= 17 << 20);
+        assert!(station.outstanding <= 9 << 20);
         if station.state == StationState::Away {
             given_up += 1;
             break;

@@ -117,6 +117,12 @@ pub enum BgpCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// BMP stations: whether they are connected, what they are told, why not.
+    #[command(visible_alias = "station")]
+    Stations {
+        #[command(flatten)]
+        output: Output,
+    },
     /// Routes in one of the speaker's tables.
     #[command(visible_alias = "route")]
     Routes {

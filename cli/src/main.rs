@@ -19,7 +19,7 @@ use clap::{CommandFactory, Parser};
 use model::api::Show;
 use model::api::show::{
     AddressView, BgpRoutes, ChangeView, IpamCheckView, IpamView, NodeStatusView, ObjectErrorView, ObjectView, PeerView,
-    PodView, RouteWhyView,
+    PodView, RouteWhyView, StationView,
 };
 
 use self::args::{
@@ -94,6 +94,10 @@ fn bgp(client: &mut Client, command: BgpCommand) -> anyhow::Result<()> {
         BgpCommand::Peers { output } => {
             let peers: Vec<PeerView> = client.show(Show::BgpPeers)?;
             show(&peers, output.format, |detail| view::peer::list(&peers, detail))
+        }
+        BgpCommand::Stations { output } => {
+            let stations: Vec<StationView> = client.show(Show::BgpStations)?;
+            show(&stations, output.format, |detail| view::station::list(&stations, detail))
         }
         BgpCommand::Routes { table, peer, prefix, output } => {
             let question = BgpRoutes { table: table.into(), peer, within: prefix.map(|p| p.0), after: None };

@@ -65,6 +65,7 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
         config.graceful_restart.restart_time = time.0;
     }
     config.drain = super::drain::drain(world, node).map(|(drain, _)| drain);
+    config.monitoring = super::bmp::monitoring(settings.own, settings.default, world.node.as_str());
     config.own = node.pod_cidrs.clone();
     config.pools = objects.pools().map(|p| p.cidr).collect();
     config.originate = originate(objects, node, &settings);

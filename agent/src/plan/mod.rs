@@ -1,6 +1,7 @@
 //! What should be, as a pure function of the world. Every decision carries its reason.
 
 pub mod bgp;
+mod bmp;
 pub mod desired;
 pub mod drain;
 pub mod encap;

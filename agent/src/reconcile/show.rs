@@ -32,7 +32,7 @@ impl Reconciler {
             Show::ObjectErrors => answer(&self.object_errors()),
             Show::History { of } => answer(&self.history.view(of.as_deref(), &self.world.kernel.actual.names())),
             Show::Diags => answer(&self.diags(now)),
-            Show::BgpPeers | Show::BgpRoutes(_) | Show::FilterTest(_) | Show::Plan(_) => {
+            Show::BgpPeers | Show::BgpStations | Show::BgpRoutes(_) | Show::FilterTest(_) | Show::Plan(_) => {
                 refuse(RefusalCode::Internal, "this is not for the reconcile loop alone to answer")
             }
         }

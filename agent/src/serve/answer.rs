@@ -72,6 +72,7 @@ impl Front {
     async fn show(&self, show: Show) -> Answered<Answer> {
         match show {
             Show::BgpPeers => answer(&self.peers().await?),
+            Show::BgpStations => answer(&self.speaker.stations().await.map_err(ended)?),
             Show::BgpRoutes(question) => self.routes(question).await,
             Show::FilterTest(question) => answer(&self.speaker.filter_test(question).await.map_err(ended)?),
             Show::NodeStatus => self.node_status().await,

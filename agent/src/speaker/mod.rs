@@ -14,12 +14,13 @@ mod listen;
 mod refused;
 mod run;
 pub mod sockopt;
+mod stations;
 
 use std::sync::Arc;
 
 use bgp::speaker::{Rehearsal, Why};
 use bgp::{PeerKey, Speaker, SpeakerConfig};
-use model::api::show::{BgpRoutes, FilterTest, FilterTestView, PeerView, RoutePage};
+use model::api::show::{BgpRoutes, FilterTest, FilterTestView, PeerView, RoutePage, StationView};
 use model::{Prefix, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -64,6 +65,7 @@ enum Command {
     Routes { question: BgpRoutes, answer: oneshot::Sender<RoutePage> },
     FilterTest { question: FilterTest, answer: oneshot::Sender<Vec<FilterTestView>> },
     Why { prefix: Prefix, answer: oneshot::Sender<Option<(Prefix, Why)>> },
+    Stations { answer: oneshot::Sender<Vec<StationView>> },
     Problems { answer: oneshot::Sender<Vec<String>> },
     Drained { answer: oneshot::Sender<bool> },
     Refresh { peer: PeerKey },
@@ -168,6 +170,11 @@ impl Handle {
                 Rehearsed { rehearsal: Some(work.await.map_err(|_| Ended)?), notes: Vec::new() }
             }
         })
+    }
+
+    /// All BMP stations, in order of address.
+    pub async fn stations(&self) -> Result<Vec<StationView>, Ended> {
+        self.ask(|answer| Command::Stations { answer }).await
     }
 
     /// Asks a peer for its routes again (RFC 2918).

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bgp::bfd::Fall;
-use bgp::speaker::{CloseReason, ConnId, ConnectError, Dial, Input, Output, PeerChange};
+use bgp::speaker::{CloseReason, ConnId, ConnectError, Dial, Input, Output, PeerChange, StationInput};
 use bgp::wire::{Context, Message, Notification, PeerKind};
 use bgp::{PeerConfig, PeerKey, Speaker, SpeakerConfig};
 use bytes::Bytes;
@@ -24,6 +24,7 @@ use super::changes::Changes;
 use super::connection::Connection;
 use super::listen::Listeners;
 use super::refused::Refused;
+use super::stations::Stations;
 use super::{COPIED, Command, Copied, Wanted, dial, sockopt};
 use crate::bfd::Bfd;
 
@@ -70,6 +71,7 @@ pub(super) struct Loop {
     tasks: JoinSet<()>,
     listeners: Listeners,
     bfd: Bfd,
+    stations: Stations,
     retry_at: Instant,
     inbox: mpsc::Receiver<Event>,
     /// For the tasks to come.
@@ -91,6 +93,7 @@ impl Loop {
             tasks: JoinSet::new(),
             listeners: Listeners::new(sender.clone()),
             bfd: Bfd::default(),
+            stations: Stations::new(),
             retry_at: now + RETRY,
             inbox,
             sender,
@@ -129,6 +132,7 @@ impl Loop {
                     None => return,
                 },
                 falls = self.bfd.falls() => self.fallen(falls),
+                (station, input) = self.stations.next() => self.station(station, input),
                 event = self.inbox.recv() => self.events(event),
                 () = sleep_until(deadline), if !more => {}
                 // Work is left over from the last round: go on with it, after everybody else had a turn.
@@ -179,6 +183,7 @@ impl Loop {
         };
         self.listeners.apply(&wanted.listen, &config);
         self.bfd.want(&config.peers);
+        self.stations.want(&config.monitoring);
         match &mut self.speaker {
             Some(speaker) => speaker.handle(now, Input::Configure(Box::new(config))),
             none => *none = Some(Speaker::new(config, now, seed())),
@@ -190,6 +195,13 @@ impl Loop {
         let now = self.now();
         if let Some(speaker) = &mut self.speaker {
             falls.into_iter().for_each(|(address, fall)| speaker.handle(now, Input::BfdFell { address, fall }));
+        }
+    }
+
+    fn station(&mut self, station: SocketAddr, input: StationInput) {
+        let now = self.now();
+        if let Some(speaker) = &mut self.speaker {
+            speaker.handle(now, Input::Station { station, input });
         }
     }
 
@@ -314,7 +326,7 @@ impl Loop {
                 }
             }
             Output::Route(change) => self.changes.route(change),
-            Output::Station { .. } => {}
+            Output::Station { station, output } => self.stations.order(station, output),
             Output::Peer(change) => {
                 self.log_peer(&change);
                 self.changes.peer(change);
@@ -384,6 +396,10 @@ impl Loop {
                     })
                 });
                 drop(answer.send(why));
+            }
+            Command::Stations { answer } => {
+                let statuses = self.speaker.as_ref().map(Speaker::stations).unwrap_or_default();
+                drop(answer.send(self.stations.views(statuses, rfc3339)));
             }
             Command::Problems { answer } => drop(answer.send(self.listeners.problems())),
             Command::Drained { answer } => drop(answer.send(self.speaker.as_ref().is_some_and(Speaker::is_drained))),

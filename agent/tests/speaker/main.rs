@@ -11,3 +11,4 @@ mod neighbours;
 mod net;
 mod security;
 mod sessions;
+mod stations;

@@ -513,3 +513,28 @@ fn a_moment_of_the_last_day_is_a_time_and_an_older_one_a_date() {
     assert_eq!(when("2026-11-20T11:59:59Z"), "2026-11-20");
     assert_eq!(when(""), "");
 }
+
+#[test]
+fn bmp_stations() {
+    let station = |address: &str, state, reason: &str| StationView {
+        station: ip(address),
+        port: 11019,
+        tables: vec!["AdjInPrePolicy".into(), "LocRIB".into()],
+        state,
+        since: LONG_AGO.into(),
+        reason: reason.into(),
+        sent: 1234,
+        waiting: 0,
+        connected_count: 1,
+    };
+    let views = [
+        station("10.0.0.5", StationState::Live, ""),
+        station("fd00::5", StationState::Away, "Connection refused (os error 111)"),
+    ];
+    let text = station::list(&views, Detail::Normal);
+    let expected = "STATION           TABLES                  STATE   SINCE        SENT   REASON\n\
+        10.0.0.5:11019    AdjInPrePolicy,LocRIB   Live    2020-02-02   1234   -\n\
+        [fd00::5]:11019   AdjInPrePolicy,LocRIB   Away    2020-02-02   1234   Connection refused (os error 111)\n";
+    assert_eq!(text, expected);
+    assert_eq!(station::list(&[], Detail::Normal), "No BMP stations.\n");
+}

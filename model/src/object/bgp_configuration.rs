@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+use super::bmp::{self, BmpStation};
 use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
 use super::{GoDuration, Meta, SecretKeyRef};
@@ -29,6 +30,9 @@ pub struct BgpConfiguration {
     /// says otherwise. Margay's own.
     #[serde(default)]
     pub graceful_shutdown_time: Option<GoDuration>,
+    /// `bmp`: stations that are told of sessions and routes. Margay's own.
+    #[serde(default)]
+    pub bmp: Vec<BmpStation>,
     /// `bindMode`.
     pub bind_mode: BindMode,
     /// `communities`: names for values.
@@ -121,6 +125,8 @@ pub(super) struct BgpConfigurationSpec {
     node_mesh_max_restart_time: Option<GoDuration>,
     graceful_shutdown_time: Option<GoDuration>,
     #[serde(default)]
+    bmp: Vec<BmpStation>,
+    #[serde(default)]
     bind_mode: BindMode,
     #[serde(default)]
     communities: Vec<NamedCommunity>,
@@ -178,6 +184,7 @@ impl Envelope<BgpConfigurationSpec> {
         if spec.graceful_shutdown_time.is_some_and(|time| time.0.as_secs() > 3600) {
             return Err(Invalid::field("spec.gracefulShutdownTime", "must be at most 1h"));
         }
+        bmp::check(&spec.bmp)?;
         let not_yet = [
             ("serviceClusterIPs", spec.service_cluster_ips.is_some(), "service addresses are not advertised yet"),
             ("serviceExternalIPs", spec.service_external_ips.is_some(), "service addresses are not advertised yet"),
@@ -230,6 +237,7 @@ impl Envelope<BgpConfigurationSpec> {
             node_mesh_password: spec.node_mesh_password.map(|p| p.secret_key_ref),
             node_mesh_max_restart_time: spec.node_mesh_max_restart_time,
             graceful_shutdown_time: spec.graceful_shutdown_time,
+            bmp: spec.bmp,
             bind_mode: spec.bind_mode,
             communities: spec.communities,
             prefix_advertisements,

@@ -10,6 +10,7 @@ mod bgp_configuration;
 mod bgp_filter;
 mod bgp_peer;
 mod bgp_role;
+mod bmp;
 mod duration;
 mod ip_pool;
 mod meta;
@@ -29,6 +30,7 @@ pub use bgp_configuration::{BgpConfiguration, BindMode, Community, NamedCommunit
 pub use bgp_filter::BgpFilter;
 pub use bgp_peer::{BgpPeer, NextHopMode, ReversePeering};
 pub use bgp_role::BgpRole;
+pub use bmp::{BmpStation, BmpTable};
 pub use duration::GoDuration;
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
 pub use meta::Meta;

@@ -392,6 +392,26 @@ status:
     }
 
     #[test]
+    fn stations_have_a_port_and_a_table_unless_told_otherwise_and_are_named_once() {
+        let text = |bmp: &str| {
+            format!(
+                "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {{name: default}}\nspec: {{bmp: {bmp}}}"
+            )
+        };
+        let both = "[{station: 10.0.0.5}, {station: 'fd00::5', port: 5000, tables: [AdjOut, LocRIB]}]";
+        let Object::BgpConfiguration(c) = only_object(&text(both)) else { panic!() };
+        let [first, second] = c.bmp.as_slice() else { panic!("{c:?}") };
+        assert_eq!((first.address().to_string().as_str(), first.tables.len()), ("10.0.0.5:11019", 1));
+        assert_eq!((second.address().to_string().as_str(), second.tables.len()), ("[fd00::5]:5000", 2));
+        let twice = "[{station: 10.0.0.5}, {station: 10.0.0.5, port: 11019}]";
+        assert!(only_error(&text(twice)).contains("spec.bmp[1].station: 10.0.0.5:11019 is named twice"));
+        assert!(only_error(&text("[{station: 10.0.0.5, port: 0}]")).contains("spec.bmp[0].port"));
+        assert!(only_error(&text("[{station: 10.0.0.5, tables: []}]")).contains("spec.bmp[0].tables"));
+        assert!(only_error(&text("[{station: 10.0.0.5, tables: [AdjIn]}]")).contains("spec.bmp[0].tables[0]"));
+        assert!(only_error(&text("[{station: 10.0.0.5, prot: 1}]")).contains("prot"));
+    }
+
+    #[test]
     fn an_alias_bomb_is_refused() {
         let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for i in 1..12 {

@@ -25,7 +25,7 @@ pub struct Row {
 use Status::{Done, Named, Partly};
 
 /// By number.
-const ROWS: [(u32, &str, Status); 74] = [
+const ROWS: &[(u32, &str, Status)] = &[
     (791, "Internet Protocol", Named),
     (1997, "BGP Communities Attribute", Done),
     (2003, "IP Encapsulation within IP", Named),
@@ -36,6 +36,7 @@ const ROWS: [(u32, &str, Status); 74] = [
     (2918, "Route Refresh Capability for BGP-4", Done),
     (3021, "Using 31-Bit Prefixes on IPv4 Point-to-Point Links", Named),
     (3339, "Date and Time on the Internet: Timestamps", Named),
+    (4007, "IPv6 Scoped Address Architecture", Named),
     (
         4271,
         "A Border Gateway Protocol 4 (BGP-4)",
@@ -43,6 +44,7 @@ const ROWS: [(u32, &str, Status); 74] = [
             "the distance to the next hop does not count (§9.1.2.2 e): next hops are on the link or the peer itself; no MinRouteAdvertisementInterval (§9.2.1.1): changes are batched instead",
         ),
     ),
+    (4291, "IP Version 6 Addressing Architecture", Named),
     (
         4360,
         "BGP Extended Communities Attribute",

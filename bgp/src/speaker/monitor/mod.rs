@@ -22,7 +22,7 @@ use crate::rib::Source;
 /// Octets that may wait for a station before the tables go on.
 const AHEAD: usize = 256 << 10;
 /// Octets that may wait for a station before it is given up.
-const MOST: usize = 16 << 20;
+const MOST: usize = 8 << 20;
 
 /// What happened to the connection with a station.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod node;
 mod object;
 mod plan;
 mod route;
+mod station;
 
 use std::net::IpAddr;
 
@@ -29,6 +30,7 @@ pub use self::plan::{
     CutLines, CutPrefixes, Extent, FieldView, LineView, NowThen, PlanView, Proposal, SessionPlan, SessionStep, Step,
 };
 pub use self::route::{InstalledPage, InstalledRouteView, RouteKind, RouteSource, RouteWhyView};
+pub use self::station::{StationState, StationView};
 use crate::Prefix;
 
 /// The most routes in one answer, rounded up to whole prefixes: what is longer comes in pages.
@@ -42,6 +44,8 @@ pub enum Show {
     NodeStatus,
     /// A list of [`PeerView`], in order of address.
     BgpPeers,
+    /// A list of [`StationView`], in order of address.
+    BgpStations,
     /// One [`RoutePage`].
     BgpRoutes(BgpRoutes),
     /// A list of [`FilterTestView`]: for each session with the peer and each direction asked for.
