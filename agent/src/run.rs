@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dataplane::linux::monitor::Monitor;
@@ -9,7 +10,7 @@ use model::api::{Reply, Request};
 use model::{NodeName, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::apply::{Done, Worker, names};
+use crate::apply::{Done, Shared, Worker, names};
 use crate::fact::{Fact, Source};
 pub use crate::reconcile::Status;
 use crate::reconcile::{Birth, Reconciler, Recorder};
@@ -98,7 +99,8 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
         .map_err(|e| io::Error::new(e.kind(), format!("--objects {}: {e}", options.objects.display())))?;
     let (results, done) = mpsc::unbounded_channel();
     // Unbounded, but as many results as jobs, and at most one job of a kind is under way.
-    let worker = Worker::start(move |result| drop(results.send(result)))?;
+    let worker = Worker::start(move |result| drop(results.send(result))).map_err(io::Error::other)?;
+    let shared = worker.shared();
     let record = |path: &PathBuf| {
         Recorder::create(path).map_err(|e| io::Error::new(e.kind(), format!("--record {}: {e}", path.display())))
     };
@@ -110,7 +112,7 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
         recorder: options.record.as_ref().map(record).transpose()?,
         unix_seconds: unix_seconds(),
     };
-    std::thread::Builder::new().name("kernel-events".into()).spawn(move || watch_kernel(&facts))?;
+    std::thread::Builder::new().name("kernel-events".into()).spawn(move || watch_kernel(&facts, &shared))?;
     let (requests, asked) = mpsc::channel(REQUESTS);
     let (consultations, consulted) = mpsc::channel(CONSULTATIONS);
     let (told, status) = watch::channel(Status::default());
@@ -124,8 +126,10 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     Ok((Handle { requests, consultations, status }, ended))
 }
 
-/// Tells what happens in the kernel, for ever; a broken subscription is made anew, with a snapshot first.
-fn watch_kernel(facts: &mpsc::Sender<Fact>) {
+/// Tells what happens in the kernel but by our own work, for ever; a broken subscription is made anew, with a snapshot
+/// first.
+fn watch_kernel(facts: &mpsc::Sender<Fact>, shared: &Shared) {
+    let mark_at = |marker| *shared.marker.lock().unwrap_or_else(PoisonError::into_inner) = marker;
     let mut in_sync = false;
     loop {
         let each = |event| {
@@ -138,10 +142,11 @@ fn watch_kernel(facts: &mpsc::Sender<Fact>) {
             }
         };
         let outcome = Monitor::open().and_then(|(monitor, stopper)| {
-            let outcome = monitor.run(each);
-            drop(stopper);
-            outcome
+            let monitor = monitor.without(shared.port)?;
+            mark_at(stopper.marker().ok());
+            monitor.run(each)
         });
+        mark_at(None);
         if facts.is_closed() {
             return;
         }

@@ -46,6 +46,8 @@ pub enum KernelEvent {
     Nexthops(Vec<ActualNexthop>),
     /// Events were lost; a [`KernelEvent::Snapshot`] follows.
     Overrun,
+    /// What happened before somebody asked for this mark has been told.
+    Marked,
     /// Somebody changed our nftables table, or removed it.
     NftTable(NftChange),
 }
@@ -351,7 +353,7 @@ impl Actual {
                 touched.routes = self.lead(&changed);
             }
             KernelEvent::Nexthops(objects) => self.nexthops = Some(Nexthops::new(objects)),
-            KernelEvent::Overrun => {}
+            KernelEvent::Overrun | KernelEvent::Marked => {}
             KernelEvent::NftTable(change) => touched.nft = Some(change),
         }
         touched

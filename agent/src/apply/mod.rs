@@ -5,4 +5,4 @@ pub mod names;
 pub mod worker;
 
 pub use bench::Bench;
-pub use worker::{Done, Job, Worker};
+pub use worker::{Done, Job, Shared, Worker};

@@ -1,8 +1,9 @@
 //! The threads that change the kernel. One job of a kind is under way at a time; its result comes back as [`Done`].
 
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use dataplane::actual::ActualRoute;
+use dataplane::linux::monitor::Marker;
 use dataplane::linux::netlink::{Netlink, NetlinkError};
 use dataplane::linux::routes::{self, Outcome, Whose};
 use dataplane::linux::tunnel::{self, Change};
@@ -39,6 +40,8 @@ pub enum Done {
         work: Work,
         /// What failed.
         outcome: Result<Outcome, String>,
+        /// Whether a mark among the kernel's events follows, after all that others did before the end of the work.
+        marked: bool,
     },
     /// All routes of table `main` and all nexthop objects.
     Read(Result<Table, String>),
@@ -68,19 +71,47 @@ pub struct Table {
 pub struct Worker {
     routes: mpsc::Sender<Job>,
     links: mpsc::Sender<Job>,
+    shared: Shared,
+}
+
+/// What the thread that changes the routes shares with the one that hears the kernel's events.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// The port of the conversation that changes the routes: its own doing need not be told.
+    pub port: u32,
+    /// Where the end of some work is marked among the events; none while nobody hears them.
+    pub marker: Arc<Mutex<Option<Marker>>>,
+}
+
+impl Shared {
+    fn mark(&self) -> bool {
+        let marker = self.marker.lock().unwrap_or_else(PoisonError::into_inner);
+        marker.as_ref().is_some_and(|marker| marker.mark().is_ok())
+    }
 }
 
 impl Worker {
     /// Starts the threads in the calling thread's network namespace. `done` is called from them.
-    pub fn start(done: impl Fn(Done) + Send + Clone + 'static) -> std::io::Result<Worker> {
-        let start = |name: &str| {
+    pub fn start(done: impl Fn(Done) + Send + Clone + 'static) -> Result<Worker, NetlinkError> {
+        let conversations = [Netlink::route()?, Netlink::route()?];
+        let [routes, _] = &conversations;
+        let shared = Shared { port: routes.port()?, marker: Arc::default() };
+        let start = |name: &str, netlink: Netlink| {
             let (sender, jobs) = mpsc::channel();
-            let done = done.clone();
-            std::thread::Builder::new().name(name.into()).spawn(move || run(&jobs, &done))?;
-            std::io::Result::Ok(sender)
+            let (done, shared) = (done.clone(), shared.clone());
+            let thread = std::thread::Builder::new().name(name.into());
+            let begun = thread.spawn(move || run(netlink, &shared, &jobs, &done));
+            begun.map_err(|error| NetlinkError::Socket { doing: "start a thread", error })?;
+            Ok::<_, NetlinkError>(sender)
         };
         // To remove a link takes an RCU grace period, tens of milliseconds: routes must not wait for it.
-        Ok(Worker { routes: start("routes")?, links: start("links")? })
+        let [routes, links] = conversations;
+        Ok(Worker { routes: start("routes", routes)?, links: start("links", links)?, shared })
+    }
+
+    /// For whoever hears the kernel's events.
+    pub fn shared(&self) -> Shared {
+        self.shared.clone()
     }
 
     /// Hands a job over. A thread that is gone has said so itself.
@@ -99,18 +130,18 @@ impl<F: Fn(Done)> Drop for Ending<'_, F> {
     }
 }
 
-fn run(jobs: &mpsc::Receiver<Job>, done: &impl Fn(Done)) {
+fn run(netlink: Netlink, shared: &Shared, jobs: &mpsc::Receiver<Job>, done: &impl Fn(Done)) {
     let _ending = Ending(done);
-    let (mut netlink, mut rules) = (None, None);
+    let (mut netlink, mut rules) = (Some(netlink), None);
     while let Ok(job) = jobs.recv() {
-        done(perform(&mut netlink, &mut rules, job));
+        done(perform(&mut netlink, &mut rules, shared, job));
     }
 }
 
-/// Does one job; a socket that failed is made anew with the next.
-fn perform(netlink: &mut Option<Netlink>, rules: &mut Option<Netlink>, job: Job) -> Done {
+/// Does one job; a socket that failed is made anew with the next, at its port if that is still free.
+fn perform(netlink: &mut Option<Netlink>, rules: &mut Option<Netlink>, shared: &Shared, job: Job) -> Done {
     if netlink.is_none() {
-        match Netlink::route() {
+        match Netlink::route_at(shared.port).or_else(|_| Netlink::route()) {
             Ok(open) => *netlink = Some(open),
             Err(error) => return refuse(job, format!("no netlink socket: {error}")),
         }
@@ -119,7 +150,7 @@ fn perform(netlink: &mut Option<Netlink>, rules: &mut Option<Netlink>, job: Job)
     let done = match job {
         Job::Routes(work) => {
             let outcome = routes::apply(socket, &work, |_| ()).map_err(|e| e.to_string());
-            Done::Routes { work, outcome }
+            Done::Routes { work, outcome, marked: shared.mark() }
         }
         Job::ReadRoutes => Done::Read(read(socket).map_err(|e| e.to_string())),
         Job::Tunnel(wish) => {
@@ -147,7 +178,7 @@ fn read(netlink: &mut Netlink) -> Result<Table, NetlinkError> {
 
 fn refuse(job: Job, reason: String) -> Done {
     match job {
-        Job::Routes(work) => Done::Routes { work, outcome: Err(reason) },
+        Job::Routes(work) => Done::Routes { work, outcome: Err(reason), marked: false },
         Job::ReadRoutes => Done::Read(Err(reason)),
         Job::Tunnel(_) => Done::Tunnel(Err(reason)),
         Job::Nat(_) => Done::Nat(Err(reason)),

@@ -11,6 +11,7 @@ use dataplane::want::RouteKey;
 use model::Time;
 
 use super::Reconciler;
+use super::flight::Flight;
 use crate::apply::{Done, Job};
 use crate::fact::Fact;
 
@@ -81,8 +82,22 @@ impl Reconciler {
         }
     }
 
+    /// Whether the picture of the routes is right, so that steps can be planned by it.
+    pub(super) fn may_lay(&self) -> bool {
+        !self.routes_busy && self.flight.is_none()
+    }
+
+    /// Work is over once the kernel is through with it and all that others did meanwhile is known.
+    pub(super) fn land(&mut self) {
+        if let Some(flight) = self.flight.take_if(|flight| flight.is_over())
+            && flight.is_doubtful()
+        {
+            self.read_routes();
+        }
+    }
+
     fn push_routes(&mut self, now: Time) {
-        if self.routes_busy {
+        if !self.may_lay() {
             return;
         }
         if self.places.is_empty() {
@@ -124,10 +139,10 @@ impl Reconciler {
         if work.is_empty() {
             return;
         }
-        self.routes_busy = true;
+        self.flight = Some(Flight::of(&work));
         self.objects_touched = true;
-        // Written into the picture before it is done. Whatever the kernel tells of these places from now on comes
-        // later, so a route that somebody deletes as soon as it is made is not taken for one that is there.
+        // Written into the picture before it is done: of what we do ourselves the kernel tells nothing. What others do to
+        // these places meanwhile is told in no order with it, and has the routes read again.
         for effect in work.requests.iter().filter_map(|request| work.effect(request)) {
             self.world.kernel.actual.learn(effect);
         }
@@ -137,7 +152,7 @@ impl Reconciler {
     /// A job is done.
     pub fn done(&mut self, done: Done, now: Time) {
         match done {
-            Done::Routes { work, outcome } => self.routes_done(work, outcome, now),
+            Done::Routes { work, outcome, marked } => self.routes_done(work, outcome, marked, now),
             Done::Read(Ok(table)) => {
                 self.reading.end(Ok(()), "reading of the routes", now);
                 self.routes_busy = self.reading.wanted;
@@ -171,8 +186,10 @@ impl Reconciler {
     }
 
     /// The picture has it that all steps were done: those that failed are taken out of it again.
-    fn routes_done(&mut self, work: Work, outcome: Result<Outcome, String>, now: Time) {
-        self.routes_busy = false;
+    fn routes_done(&mut self, work: Work, outcome: Result<Outcome, String>, marked: bool, now: Time) {
+        if let Some(flight) = &mut self.flight {
+            flight.done(marked);
+        }
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(problem) => {

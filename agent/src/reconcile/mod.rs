@@ -1,6 +1,7 @@
 //! Loop 1: facts in, plans out, hands told. Owns the world; never touches a BGP socket.
 
 mod drain;
+mod flight;
 mod foresee;
 mod history;
 mod journal;
@@ -24,6 +25,7 @@ use crate::fact::{Fact, Source};
 use crate::plan::bgp::BgpPlan;
 use crate::plan::desired::Desired;
 use crate::world::{Dirty, World};
+use flight::Flight;
 use history::History;
 pub use journal::Recorder;
 use laying::Slot;
@@ -68,7 +70,10 @@ pub struct Reconciler {
     boot: String,
     start: Start,
     worker: Worker,
+    /// The routes are being read, or are about to be.
     routes_busy: bool,
+    /// Work that the kernel is at.
+    flight: Option<Flight>,
     /// Nexthop objects may have lost their last route.
     objects_touched: bool,
     /// What the kernel told while its routes are being read: told again afterwards, as the reading may be older.
@@ -124,6 +129,7 @@ impl Reconciler {
             start: Start::Fresh,
             worker: birth.worker,
             routes_busy: false,
+            flight: None,
             objects_touched: true,
             meanwhile: None,
             reading: Slot::default(),
@@ -145,6 +151,9 @@ impl Reconciler {
     pub fn learn(&mut self, fact: Fact, now: Time) {
         self.note(&fact, now);
         self.history.note(&fact, now);
+        if let (Fact::Kernel(event), Some(flight)) = (&fact, &mut self.flight) {
+            flight.note(event);
+        }
         if let (Fact::Kernel(event), Some(meanwhile)) = (&fact, &mut self.meanwhile) {
             meanwhile.push(event.clone());
             if meanwhile.len() > MEANWHILE {
@@ -165,6 +174,7 @@ impl Reconciler {
 
     /// Does what follows from all that was learned: plans what is dirty, tells the hands.
     pub fn settle(&mut self, now: Time) {
+        self.land();
         if self.ledger.is_none() && self.world.is_in_sync(Source::Kernel) {
             self.open_ledger(now);
         }
@@ -193,9 +203,9 @@ impl Reconciler {
 
     /// When [`Reconciler::settle`] is due even if nothing happens.
     pub fn deadline(&self, now: Time) -> Option<Time> {
-        let routes = if self.routes_busy { None } else { self.bench.deadline() };
+        let routes = if self.may_lay() { self.bench.deadline() } else { None };
         let sweep = Time::START + SWEEP_DEFERRAL;
-        let sweep = (!self.places.is_empty() && !self.routes_busy && now < sweep).then_some(sweep);
+        let sweep = (!self.places.is_empty() && self.may_lay() && now < sweep).then_some(sweep);
         [routes, sweep, self.reading.again, self.tunnel.again, self.nat.again, self.forwarding.again, self.leases_due]
             .into_iter()
             .flatten()

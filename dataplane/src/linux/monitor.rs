@@ -5,7 +5,8 @@
 //! says nothing of it) the routes are read again.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -40,7 +41,32 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// Ends a [`Monitor`] when dropped.
 #[derive(Debug)]
-pub struct Stopper(#[allow(dead_code)] UnixStream);
+pub struct Stopper(UnixStream);
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        // Markers may be left; a monitor that has ended already does not mind.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
+impl Stopper {
+    /// Who may mark a moment among the events.
+    pub fn marker(&self) -> io::Result<Marker> {
+        self.0.try_clone().map(Marker)
+    }
+}
+
+/// Marks moments among a [`Monitor`]'s events.
+#[derive(Debug)]
+pub struct Marker(UnixStream);
+
+impl Marker {
+    /// A [`KernelEvent::Marked`] follows, after everything that happened before this call.
+    pub fn mark(&self) -> io::Result<()> {
+        (&self.0).write_all(&[0])
+    }
+}
 
 /// Subscribed to the kernel's events in one network namespace.
 #[derive(Debug)]
@@ -63,6 +89,17 @@ impl Monitor {
     /// Subscribes in the network namespace of the calling thread.
     pub fn open() -> Result<(Monitor, Stopper), NetlinkError> {
         Monitor::with_buffer(BUFFER)
+    }
+
+    /// Leaves out what becomes of routes and nexthop objects by the requests of one conversation, whose owner knows.
+    ///
+    /// A full table is a hundred thousand such events; the kernel sorts them out. What others do meanwhile is told in no
+    /// order with what is left out: see [`Marker`].
+    pub fn without(self, port: u32) -> Result<Monitor, NetlinkError> {
+        let kinds = [rtm::NEWROUTE, rtm::DELROUTE, rtm::NEWNEXTHOP, rtm::DELNEXTHOP];
+        let failed = |error| NetlinkError::Socket { doing: "leave out own events", error };
+        self.events.leave_out(port, &kinds).map_err(failed)?;
+        Ok(self)
     }
 
     /// With room for `bytes` of events that wait to be read.
@@ -101,15 +138,25 @@ impl Monitor {
             let ready = wait(&descriptors, until)
                 .map_err(|error| NetlinkError::Socket { doing: "wait for the kernel's events", error })?;
             let is_ready = |at: usize| ready.get(at).copied().unwrap_or_default();
-            if is_ready(0) {
-                return Ok(());
+            // Before the events: what happened before a mark is told before it.
+            let marks = if is_ready(0) { self.marks() } else { Some(0) };
+            let Some(marks) = marks else { return Ok(()) };
+            if is_ready(1) || marks > 0 {
+                while self.read_events(&mut each)? && marks > 0 {}
             }
-            if is_ready(1) {
-                self.read_events(&mut each)?;
-            }
+            (0..marks).for_each(|_| each(KernelEvent::Marked));
             if is_ready(2) {
                 self.read_nft(&mut each)?;
             }
+        }
+    }
+
+    /// How many marks are made since the last look; none if it is time to stop.
+    fn marks(&mut self) -> Option<usize> {
+        let mut marks = [0; 64];
+        match (&self.stop).read(&mut marks) {
+            Ok(0) | Err(_) => None,
+            Ok(count) => Some(count),
         }
     }
 
@@ -137,7 +184,8 @@ impl Monitor {
         Ok(())
     }
 
-    fn read_events(&mut self, each: &mut impl FnMut(KernelEvent)) -> Result<(), NetlinkError> {
+    /// Tells what waits, but not more than is fair; says whether there is more.
+    fn read_events(&mut self, each: &mut impl FnMut(KernelEvent)) -> Result<bool, NetlinkError> {
         for _ in 0..TURN {
             match self.events.receive_now() {
                 Ok(length) => {
@@ -145,16 +193,16 @@ impl Monitor {
                     let told: Vec<Told> = messages(datagram).filter_map(|message| Told::read(&message)).collect();
                     told.into_iter().for_each(|told| self.tell(told, each));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     each(KernelEvent::Overrun);
                     drain(&mut self.events)?;
-                    return self.snapshot(each);
+                    return self.snapshot(each).map(|()| false);
                 }
                 Err(error) => return Err(NetlinkError::Socket { doing: "receive events", error }),
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn tell(&mut self, told: Told, each: &mut impl FnMut(KernelEvent)) {

@@ -241,6 +241,18 @@ impl Netlink {
         Netlink::open(Protocol::Route, SOCKET_BUFFER)
     }
 
+    /// Like [`Netlink::route`], at the port that another conversation had before.
+    pub fn route_at(port: u32) -> Result<Netlink, NetlinkError> {
+        let socket = RawSocket::open_at(port, Protocol::Route, ANSWER_WITHIN, SOCKET_BUFFER)
+            .map_err(|error| NetlinkError::Socket { doing: "open a socket", error })?;
+        Ok(Netlink { socket, sequence: 0 })
+    }
+
+    /// Its port, by which a [`super::monitor::Monitor`] knows what this conversation did.
+    pub fn port(&self) -> Result<u32, NetlinkError> {
+        self.socket.port().map_err(|error| NetlinkError::Socket { doing: "name its port", error })
+    }
+
     /// Speaks nfnetlink there. The buffers are larger, as a transaction goes in one send.
     pub fn netfilter() -> Result<Netlink, NetlinkError> {
         Netlink::open(Protocol::Netfilter, 4 * SOCKET_BUFFER)

@@ -41,6 +41,11 @@ impl RawSocket {
     /// `answer_within` bounds each receive; `buffer_bytes` is asked for in both directions, beyond the system's limit
     /// where CAP_NET_ADMIN allows that, and up to it otherwise.
     pub fn open(protocol: Protocol, answer_within: Duration, buffer_bytes: i32) -> io::Result<RawSocket> {
+        RawSocket::open_at(0, protocol, answer_within, buffer_bytes)
+    }
+
+    /// Like [`RawSocket::open`], at a port that was another socket's before; 0 leaves the choice to the kernel.
+    pub fn open_at(port: u32, protocol: Protocol, answer_within: Duration, buffer_bytes: i32) -> io::Result<RawSocket> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
         // SAFETY: socket(2) takes plain numbers; the result is checked before it is owned.
         #[allow(unsafe_code)]
@@ -52,7 +57,7 @@ impl RawSocket {
         #[allow(unsafe_code)]
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let socket = RawSocket { fd, buffer: vec![0; DATAGRAM] };
-        socket.bind()?;
+        socket.bind(port)?;
         for (forced, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
             socket
                 .set_option(libc::SOL_SOCKET, forced, &buffer_bytes)
@@ -69,16 +74,52 @@ impl RawSocket {
         Ok(socket)
     }
 
-    fn bind(&self) -> io::Result<()> {
+    fn bind(&self, port: u32) -> io::Result<()> {
         // SAFETY: sockaddr_nl is plain numbers, for which all zero bits are a value.
         #[allow(unsafe_code)]
         let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
         address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
+        address.nl_pid = port;
         let length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
         // SAFETY: the pointer and the length describe `address`, which outlives the call.
         #[allow(unsafe_code)]
         let result = unsafe { libc::bind(self.fd.as_raw_fd(), (&raw const address).cast(), length) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// The port, which the kernel names in each event that follows from a request of this socket.
+    pub fn port(&self) -> io::Result<u32> {
+        // SAFETY: sockaddr_nl is plain numbers, for which all zero bits are a value.
+        #[allow(unsafe_code)]
+        let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
+        let mut length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
+        // SAFETY: the pointer and the length describe `address`, which outlives the call and is ours to write.
+        #[allow(unsafe_code)]
+        let result = unsafe { libc::getsockname(self.fd.as_raw_fd(), (&raw mut address).cast(), &raw mut length) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(address.nl_pid) }
+    }
+
+    /// Has the kernel leave out messages of these kinds that follow from requests of the socket at a port.
+    pub fn leave_out(&self, port: u32, kinds: &[u16]) -> io::Result<()> {
+        /// Offsets in `struct nlmsghdr`. A filter loads numbers as big-endian, and they are in host order.
+        const KIND: u32 = 4;
+        const PORT: u32 = 12;
+        let step = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
+        let load = |size: u32, offset: u32| step(libc::BPF_LD | libc::BPF_ABS | size, offset, 0, 0);
+        let equal = |value: u32, jt: u8, jf: u8| step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, jt, jf);
+        let end = |octets: u32| step(libc::BPF_RET | libc::BPF_K, octets, 0, 0);
+        let count = u8::try_from(kinds.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let mut program = vec![
+            load(libc::BPF_W, PORT),
+            equal(u32::from_be_bytes(port.to_ne_bytes()), 0, count + 1),
+            load(libc::BPF_H, KIND),
+        ];
+        for (at, kind) in (0..count).zip(kinds) {
+            program.push(equal(u32::from(u16::from_be_bytes(kind.to_ne_bytes())), count - at, 0));
+        }
+        program.extend([end(u32::MAX), end(0)]);
+        let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        self.set_option(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
     }
 
     fn set_option<T>(&self, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {

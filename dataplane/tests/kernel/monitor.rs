@@ -330,3 +330,48 @@ fn dropping_the_stopper_ends_the_monitor() {
         assert!(thread.join().unwrap().is_ok());
     });
 }
+
+#[test]
+fn what_one_conversation_does_to_routes_is_left_out_and_a_mark_comes_after_what_others_did() {
+    fresh(|| {
+        let [up0, _] = uplinks();
+        let (mut quiet, mut loud) = (Netlink::route().unwrap(), Netlink::route().unwrap());
+        let (monitor, stopper) = Monitor::open().unwrap();
+        let monitor = monitor.without(quiet.port().unwrap()).unwrap();
+        let marker = stopper.marker().unwrap();
+        let mut watched = Watched::with((monitor, stopper));
+        let hop = NextHops::one(NextHop::via([192, 0, 2, 2].into(), up0));
+        let routes_from = |first: u32| -> Wanted {
+            let mut want = Wanted::sharing_from(2);
+            for n in first..first + 3_000 {
+                want.insert(Route::unicast(model::Prefix::host((0x0a00_0000 + n).to_be_bytes().into()), hop.clone()));
+            }
+            want
+        };
+        let told = |w: &Watched| w.seen.iter().filter(|event| matches!(event, KernelEvent::Route(_))).count();
+        let marks = |w: &Watched| w.seen.iter().filter(|event| **event == KernelEvent::Marked).count();
+        for (round, netlink, first, expected) in [(1, &mut quiet, 0, 0), (2, &mut loud, 10_000, 3_000)] {
+            let want = routes_from(first);
+            let actual = Actual { nexthops: Some(Nexthops::default()), ..Actual::default() };
+            let mut work = Work::new(diff::routes(&want, &actual, Keys::All).steps, &want, &actual);
+            if first > 0 {
+                // The object is there.
+                work.requests.remove(0);
+            }
+            assert_eq!(routes::apply(netlink, &work, |_| ()).unwrap(), Outcome::default());
+            marker.mark().unwrap();
+            watched.until("a mark", |w| marks(w) == round);
+            assert_eq!(told(&watched), expected);
+        }
+        // A link that the quiet conversation changes is told all the same.
+        let port = quiet.port().unwrap();
+        drop(quiet);
+        let mut quiet = Netlink::route_at(port).unwrap();
+        let far = links::by_name(&mut quiet, "far0").unwrap().unwrap();
+        let mut message = netlink_packet_route::link::LinkMessage::default();
+        message.header.index = far.index;
+        message.attributes = vec![netlink_packet_route::link::LinkAttribute::Mtu(1400)];
+        quiet.request(dataplane::linux::netlink::rtm::SETLINK, 0, &message).unwrap();
+        watched.until("the link", |w| w.actual.links.values().any(|link| link.mtu == 1400));
+    });
+}
