@@ -29,13 +29,32 @@ impl Figure {
     }
 }
 
-/// Runs every bench; `say` hears what goes on.
-pub fn run(rounds: usize, say: fn(&str)) -> Result<Vec<Figure>> {
+/// One of the benches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Name {
+    /// CNI ADD and DEL.
+    Cni,
+    /// Routes into the kernel, without a router.
+    Routes,
+    /// Routes by BGP into the kernel.
+    Table,
+    /// Memory and idle CPU.
+    Weight,
+}
+
+/// Runs one bench, or every one; `say` hears what goes on.
+pub fn run(only: Option<Name>, rounds: usize, say: fn(&str)) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    figures.extend(cni::run(rounds, say)?);
-    figures.extend(routes::run(say)?);
-    figures.extend(table::run(say)?);
-    figures.extend(weight::run(rounds, say)?);
+    for name in [Name::Cni, Name::Routes, Name::Table, Name::Weight] {
+        if only.is_none_or(|only| only == name) {
+            figures.extend(match name {
+                Name::Cni => cni::run(rounds, say)?,
+                Name::Routes => routes::run(say)?,
+                Name::Table => table::run(say)?,
+                Name::Weight => weight::run(rounds, say)?,
+            });
+        }
+    }
     Ok(figures)
 }
 

@@ -13,11 +13,14 @@ struct Arguments {
     /// Rounds of everything that takes milliseconds.
     #[arg(long, default_value_t = 100)]
     rounds: usize,
+    /// Only this bench: cni, routes, table or weight.
+    #[arg(long)]
+    only: Option<bench::Name>,
 }
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    let figures = bench::run(arguments.rounds, |what| println!("  {what}"))?;
+    let figures = bench::run(arguments.only, arguments.rounds, |what| println!("  {what}"))?;
     println!("\n{}", bench::print(&figures));
     Ok(if figures.iter().all(bench::Figure::holds) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
