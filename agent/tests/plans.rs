@@ -310,6 +310,38 @@ fn internal_peers_are_offered_several_paths_both_ways_and_external_ones_to_recei
 }
 
 #[test]
+fn routes_of_a_link_local_peer_go_over_its_link() {
+    let hop = |address: &str, link_local: Option<&str>, scope: u32| NextHop {
+        address: address.parse().unwrap(),
+        link_local: link_local.map(|text| text.parse().unwrap()),
+        peer: PeerKey::new("fe80::9".parse().unwrap()).on_link(scope.try_into().unwrap()),
+    };
+    let learned = |prefix: &str, hops: Vec<NextHop>| {
+        let best = Some(Best { next_hops: hops.into(), reason: bgp::rib::Reason::OnlyPath });
+        Fact::Learned(RouteChange { prefix: prefix.parse().unwrap(), best })
+    };
+    let facts = vec![
+        link(2, "eth0"),
+        link(3, "eth1"),
+        learned("10.9.0.0/24", vec![hop("fe80::9", None, 2), hop("fe80::9", None, 3)]),
+        learned("2001:db8:9::/64", vec![hop("2001:db8::9", Some("fe80::9"), 2)]),
+        learned("10.8.0.0/24", vec![hop("fe80::9", None, 4)]),
+    ];
+    let none = "proto margay metric 1024 # no tunnel: no IPPool covers it";
+    assert_eq!(
+        lines(&plan(&node("n1", "10.0.0.1/24", "10.244.1.0/24", ""), facts), "route 1"),
+        [
+            "route 10.8.0.0/24 not usable: next hop fe80::9 can't be reached: no route to it # no tunnel: no IPPool covers it"
+                .to_string(),
+            format!(
+                "route 10.9.0.0/24 nexthop via inet6 fe80::9 dev eth0 weight 1 nexthop via inet6 fe80::9 dev eth1 weight 1 \
+                 {none}; no tunnel: no IPPool covers it"
+            ),
+        ]
+    );
+}
+
+#[test]
 fn a_pool_may_keep_its_blocks_from_being_announced() {
     let text = plan(&(nodes() + &object("IPPool", "p", "{cidr: 10.244.0.0/16, disableBGPExport: true}")), vec![]);
     assert_eq!(lines(&text, "originate"), [""; 0]);

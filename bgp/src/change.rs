@@ -116,6 +116,8 @@ fields! {
         max_restart_time: Class::Hot, "the restart time, for the next session";
         max_prefixes: Class::Hot, "the limit of prefixes";
         families: Class::Reset, "the set of address families";
+        extended_next_hop: Class::Reset, "whether IPv4 routes may have IPv6 next hops";
+        interface: Class::Hot, "the interface's name";
         reflection: Class::SoftBoth, "whether it is a client of this reflector";
         import: Class::SoftIn, "the import policy";
         export: Class::SoftOut, "the export policy";
@@ -136,6 +138,7 @@ fields! {
         cluster_id: Class::SoftBoth, "the cluster id of this node";
         local_ipv4: Class::SoftOut, "this node's IPv4 address";
         local_ipv6: Class::SoftOut, "this node's IPv6 address";
+        link_locals: Class::SoftOut, "this node's link-local addresses";
         graceful_restart: Class::Hot, "graceful restart, for the next session";
         peers: Class::Hot, "the peers";
         ranges: Class::Hot, "the listen ranges";

@@ -36,6 +36,9 @@ pub struct SpeakerConfig {
     /// This node's IPv6 address: the next hop of own IPv6 routes on a session over IPv4. Without it such a session
     /// does not offer IPv6.
     pub local_ipv6: Option<Ipv6Addr>,
+    /// This node's link-local address on the link of each of its IPv6 subnets: a peer on that link is told it beside the
+    /// global one (RFC 2545 §3).
+    pub link_locals: BTreeMap<Prefix, Ipv6Addr>,
     /// RFC 4724.
     pub graceful_restart: GracefulRestart,
     /// Whom to peer with.
@@ -70,6 +73,7 @@ impl SpeakerConfig {
             cluster_id: None,
             local_ipv4: None,
             local_ipv6: None,
+            link_locals: BTreeMap::new(),
             graceful_restart: GracefulRestart::default(),
             peers: BTreeMap::new(),
             ranges: BTreeMap::new(),
@@ -129,6 +133,10 @@ pub struct PeerConfig {
     pub max_prefixes: Option<u32>,
     /// Families to offer. A change resets.
     pub families: Vec<Family>,
+    /// Whether IPv4 routes with IPv6 next hops are offered on an IPv6 session, and with them IPv4. A change resets.
+    pub extended_next_hop: ExtendedNextHop,
+    /// The interface on whose link the peer is, for people: the key has its index. A change has no effect.
+    pub interface: Option<String>,
     /// Whether routes are reflected to and from it (RFC 4456). A change re-announces.
     pub reflection: Reflection,
     /// What is believed of what it says. A change re-evaluates.
@@ -169,6 +177,8 @@ impl PeerConfig {
             max_restart_time: None,
             max_prefixes: None,
             families: Family::ALL.to_vec(),
+            extended_next_hop: ExtendedNextHop::Absent,
+            interface: None,
             reflection: Reflection::None,
             import: ImportPolicy::Safe,
             export: ExportPolicy::Originated,
@@ -191,6 +201,17 @@ pub enum Dialling {
     Active,
     /// The peer only.
     Passive,
+}
+
+/// Whether IPv4 routes may have IPv6 next hops (RFC 8950).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExtendedNextHop {
+    /// They may not, and an IPv6 session carries no IPv4.
+    #[default]
+    Absent,
+    /// They may where the peer says so too.
+    Offered,
 }
 
 /// Next hop of announced routes (Calico's `nextHopMode` and `keepOriginalNextHop`).

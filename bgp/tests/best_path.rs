@@ -26,6 +26,7 @@ fn candidate() -> impl Strategy<Value = Candidate> {
             side: [Side::Originated, Side::External, Side::Internal][usize::from(side)],
             router_id,
             address: IpAddr::from([10, 0, 0, last]),
+            scope: None,
             path_id,
         }
     })

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bgp::bfd;
 use bgp::config::{
-    AddPath, BGP_PORT, Dialling, GracefulRestart, Interface, ListenRange, NextHopMode, Origination, PeerConfig,
-    PeerKey, Reflection, RemoteAs, Role, RoleCheck, Secret, SpeakerConfig, Start,
+    AddPath, BGP_PORT, Dialling, ExtendedNextHop, GracefulRestart, Interface, ListenRange, NextHopMode, Origination,
+    PeerConfig, PeerKey, Reflection, RemoteAs, Role, RoleCheck, Secret, SpeakerConfig, Start,
 };
 use model::api::show::PeerKind;
 use model::filter::Filters;
@@ -82,6 +82,9 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
     peers.add_objects();
     peers.add_mesh();
     config.peers = peers.found;
+    if config.peers.keys().any(|key| key.address.is_ipv6()) {
+        config.link_locals = world.kernel.link_locals();
+    }
     config.ranges = peers.ranges;
     let ranged = config.ranges.values().map(|range| &**range.peer());
     if config.peers.values().chain(ranged).any(|peer| peer.filters.ask_for_interfaces()) {
@@ -283,6 +286,14 @@ impl Peers<'_> {
         });
         // The other family too, where we have a next hop for it: the peer decides whether it wants it.
         config.families = Family::ALL.into_iter().filter(|f| *f == family || self.node.address(*f).is_some()).collect();
+        let on_link = self.is_on_link(address);
+        if peer.extended_next_hop.unwrap_or(on_link) {
+            config.extended_next_hop = ExtendedNextHop::Offered;
+        }
+        if on_link {
+            // Nobody has to have an address of a family for routes of it (RFC 8950).
+            config.families = Family::ALL.to_vec();
+        }
         let peer_node = self.objects.nodes().find(|n| n.address(family).is_some_and(|a| a.address == address));
         config.reflection = self.reflection(&config, peer_node);
         config

@@ -20,7 +20,9 @@ impl Peers<'_> {
             Whom::Nodes(_) => {}
             Whom::Address(address) => {
                 if let Some(key) = self.key_of(peer, address) {
-                    self.add(key, self.by_object(peer, kind, key.address, remote), Some(peer));
+                    let mut config = self.by_object(peer, kind, key.address, remote);
+                    config.interface.clone_from(&address.interface);
+                    self.add(key, config, Some(peer));
                 }
             }
             Whom::Range { prefix, most } => self.add_range(peer, kind, *prefix, *most, remote),
@@ -68,9 +70,14 @@ impl Peers<'_> {
         }
     }
 
+    /// Whether an address means something on its link only.
+    pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
+        matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+    }
+
     /// Our end of a session with this address, as far as the object or the node names it.
     pub(super) fn source(&self, peer: &BgpPeer, address: IpAddr) -> Option<IpAddr> {
-        let on_link = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+        let on_link = self.is_on_link(address);
         match peer.source_address {
             SourceAddress::Address(source) => Some(source),
             SourceAddress::UseNodeIP if !on_link => self.node.address(model::Family::of(address)).map(|a| a.address),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use bgp::speaker::Best;
 use dataplane::want::{NextHop, NextHops, Route};
@@ -96,6 +96,12 @@ impl<'a> Router<'a> {
         let mut decisions = Vec::new();
         let mut no_tunnel = false;
         for next_hop in &best.next_hops {
+            // A link-local address is its router's on the link of the session, whatever the table says.
+            if let Some((gateway, device)) = self.on_link(next_hop) {
+                decisions.push((gateway.into(), self.encaps.decide(prefix, gateway.into())));
+                hops.extend(device.map(|device| NextHop::via(gateway.into(), device)));
+                continue;
+            }
             let decision = self.encaps.decide(prefix, next_hop.address);
             match (decision.is_tunnel(), self.tunnel) {
                 (true, Some(tunnel)) => {
@@ -112,6 +118,13 @@ impl<'a> Router<'a> {
             Err(_) => Err(Unusable::Unreachable(best.next_hops.iter().map(|h| h.address).collect())),
         };
         Some(RoutePlan { source: RouteSource::Bgp, route, encap: decisions })
+    }
+
+    /// The router of a session on a link, with the link's interface if it is up (RFC 2545 §3, RFC 8950 §3).
+    fn on_link(&self, next_hop: &bgp::speaker::NextHop) -> Option<(Ipv6Addr, Option<u32>)> {
+        let (gateway, scope) = (next_hop.on_link()?, next_hop.peer.scope?);
+        let link = self.world.kernel.actual.links.get(&scope.get());
+        Some((gateway, link.filter(|link| link.up).map(|link| link.index)))
     }
 
     fn way(&mut self, next_hop: IpAddr) -> &[NextHop] {

@@ -128,23 +128,15 @@ fn of_peers(registry: &Registry, peers: &[PeerView]) -> prometheus::Result<()> {
     for (name, help, figure) in figures {
         let gauges = vector(registry, name, help, &["peer", "name"])?;
         for peer in peers {
-            gauges.with_label_values(&[address(peer).as_str(), peer.name.as_str()]).set(wide(figure(peer)));
+            gauges.with_label_values(&[peer.address().as_str(), peer.name.as_str()]).set(wide(figure(peer)));
         }
     }
     let ups = Opts::new("margay_bgp_sessions_established_total", "How often the session was established.");
     let ups = IntCounterVec::new(ups, &["peer", "name"])?;
     for peer in peers {
-        ups.with_label_values(&[address(peer).as_str(), peer.name.as_str()]).inc_by(peer.established_count);
+        ups.with_label_values(&[peer.address().as_str(), peer.name.as_str()]).inc_by(peer.established_count);
     }
     registry.register(Box::new(ups))
-}
-
-/// The address alone on port 179.
-fn address(peer: &PeerView) -> String {
-    match peer.peer_port {
-        bgp::config::BGP_PORT => peer.peer_address.to_string(),
-        port => std::net::SocketAddr::new(peer.peer_address, port).to_string(),
-    }
 }
 
 const SESSION_STATES: [SessionState; 6] = [
@@ -218,6 +210,7 @@ mod tests {
         let asn = model::Asn::CALICO_DEFAULT;
         PeerView {
             peer_address: [192, 0, 2, 1].into(),
+            interface: None,
             peer_port: 179,
             range: None,
             peer_as: Some(asn),

@@ -1,7 +1,7 @@
 //! The kernel's links, addresses and routes, as its events tell.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 
 use dataplane::actual::{Actual, ActualRoute, Address, KernelEvent, Link};
@@ -69,6 +69,23 @@ impl Kernel {
             self.actual.addresses.iter().filter(|a| !link_local(a)).filter_map(of_node).collect();
         subnets.sort_unstable();
         subnets
+    }
+
+    /// The link-local address of this node on the link of each of its global IPv6 subnets, other than pods'.
+    pub fn link_locals(&self) -> BTreeMap<Prefix, Ipv6Addr> {
+        let link_local = |a: &Address| match a.address {
+            IpAddr::V6(address) if address.is_unicast_link_local() => Some((a.index, address)),
+            _ => None,
+        };
+        let of_link: BTreeMap<u32, Ipv6Addr> = self.actual.addresses.iter().filter_map(link_local).collect();
+        let subnets = self.actual.addresses.iter().filter(|a| a.address.is_ipv6() && link_local(a).is_none());
+        let with_link = subnets.filter_map(|a| {
+            self.actual.links.get(&a.index).filter(|link| !is_pod_link(&link.name))?;
+            // A host's address shares its subnet with nobody.
+            let subnet = Prefix::masked(a.address, a.length).ok().filter(|subnet| !subnet.is_host())?;
+            Some((subnet, *of_link.get(&a.index)?))
+        });
+        with_link.collect()
     }
 
     /// The host sides of pods that are ours, with the addresses that our routes send to them.

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 
 use super::Reason;
 use crate::config::{AsPathEquality, Multipath};
@@ -47,6 +48,8 @@ pub struct Candidate {
     pub router_id: u32,
     /// The peer's address.
     pub address: IpAddr,
+    /// The link of a link-local one.
+    pub scope: Option<NonZeroU32>,
     /// ADD-PATH identifier (RFC 7911), or 0.
     pub path_id: u32,
 }
@@ -86,7 +89,7 @@ fn tie_break(a: &Candidate, b: &Candidate) -> (Ordering, Reason) {
         (a.side.cmp(&b.side), Reason::External),
         (id(a).cmp(&id(b)), Reason::RouterId),
         (a.rank.cluster_length.cmp(&b.rank.cluster_length), Reason::ClusterListLength),
-        (a.address.cmp(&b.address), Reason::PeerAddress),
+        ((a.address, a.scope).cmp(&(b.address, b.scope)), Reason::PeerAddress),
         (a.path_id.cmp(&b.path_id), Reason::PathId),
     ])
 }
@@ -169,6 +172,7 @@ mod tests {
             side: Side::External,
             router_id: 10,
             address: IpAddr::from([10, 0, 0, 10]),
+            scope: None,
             path_id: 0,
         }
     }

@@ -81,9 +81,9 @@ pub(crate) fn hops(shared: &Shared, paths: &[Path], chosen: &Choice) -> Option<N
     }
     let others = chosen.used.iter().filter(|index| **index != chosen.best);
     let mut others: Vec<NextHop> = others.filter_map(|index| hop(paths.get(*index)?)).collect();
-    others.sort_by_key(|hop| (hop.address, hop.link_local, hop.peer));
-    others.dedup_by_key(|hop| (hop.address, hop.link_local));
-    others.retain(|hop| (hop.address, hop.link_local) != (first.address, first.link_local));
+    others.sort_by_key(|hop| (hop.place(), hop.peer));
+    others.dedup_by_key(|hop| hop.place());
+    others.retain(|hop| hop.place() != first.place());
     others.insert(0, first);
     others.truncate(shared.multipath.limit.max(1));
     Some(NextHops::from(others))

@@ -12,7 +12,7 @@ use super::treat::Standing;
 use crate::config::{ExportPolicy, NextHopMode, Reflection};
 use crate::filter::Guard;
 use crate::role::{mark_outgoing, may_tell};
-use crate::wire::{Attributes, Community, Draft, PeerKind};
+use crate::wire::{Attributes, Community, Draft, NextHop, PeerKind};
 
 /// Whether the members of a group are told of a path that is among the best.
 ///
@@ -111,10 +111,20 @@ pub(crate) fn outgoing(
         NextHopMode::Keep => from.is_none(),
         NextHopMode::Auto => from.is_none() || group.kind == PeerKind::External,
     };
-    if own {
-        draft.next_hop = group.own_next_hop;
-    }
+    draft.next_hop = if own { group.own_next_hop } else { passed_on(draft.next_hop, group) };
     Some(draft.build())
+}
+
+/// A learned next hop as others may hear it: without the link-local address, which means something on another link only
+/// (RFC 2545 §3); and our own where there is no more than that, or where the members take no IPv6 next hop for the prefixes
+/// that have one (RFC 8950 §4).
+fn passed_on(learned: NextHop, group: &GroupKey) -> NextHop {
+    match (learned, group.own_next_hop) {
+        (NextHop::V6(_) | NextHop::V6WithLinkLocal(..), NextHop::V4(_)) => group.own_next_hop,
+        (NextHop::V6(address), own) if address.is_unicast_link_local() => own,
+        (NextHop::V6WithLinkLocal(global, _), _) => NextHop::V6(global),
+        (next_hop, _) => next_hop,
+    }
 }
 
 /// Says that this node goes away soon (RFC 8326 §4.2): the community, and to internal peers the least preference, for not

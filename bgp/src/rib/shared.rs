@@ -216,7 +216,7 @@ impl Shared {
         let rank = self.attrs.value(path.attrs)?.rank;
         if path.source == OWN {
             let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-            return Some(Candidate { rank, side: Side::Originated, router_id: 0, address, path_id: 0 });
+            return Some(Candidate { rank, side: Side::Originated, router_id: 0, address, scope: None, path_id: 0 });
         }
         let source = self.source(path.source)?;
         let side = match source.kind {
@@ -224,7 +224,7 @@ impl Shared {
             PeerKind::Internal => Side::Internal,
         };
         let (router_id, address) = (source.router_id, source.key.address);
-        Some(Candidate { rank, side, router_id, address, path_id: path.path_id })
+        Some(Candidate { rank, side, router_id, address, scope: source.key.scope, path_id: path.path_id })
     }
 
     /// Whether a path takes part in the choice.

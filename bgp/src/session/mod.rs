@@ -130,6 +130,8 @@ pub(crate) struct Agreed {
     pub peer_id: RouterId,
     pub as_width: AsWidth,
     pub families: FamilySet,
+    /// Those of them whose routes may have IPv6 next hops though they are not IPv6 (RFC 8950).
+    pub extended_next_hop: FamilySet,
     /// Zero if neither side wants to watch the other.
     pub hold: Duration,
     pub keepalive: Duration,

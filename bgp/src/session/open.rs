@@ -6,9 +6,9 @@ use std::time::Duration;
 use model::{Asn, Family};
 
 use super::{Agreed, Forwarding, Local, NotificationMeans, PeerRestart, Restarting, RouteRefreshSupport, Why};
-use crate::config::{AddPath, PeerConfig, PeerKey};
+use crate::config::{AddPath, ExtendedNextHop, PeerConfig, PeerKey};
 use crate::role::agree;
-use crate::wire::capability::{self, Capabilities, GracefulFamily, GracefulRestart, Role};
+use crate::wire::capability::{self, Capabilities, GracefulFamily, GracefulRestart, Role, afi};
 use crate::wire::{
     AsWidth, Capability, Context, FamilySet, FirstAs, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, Notification, Open, PeerKind,
     notification,
@@ -26,10 +26,13 @@ pub(crate) fn kind(local: &Local, peer: &PeerConfig) -> PeerKind {
 
 /// The families that can be carried to this peer: those wished for which there is a next hop to tell.
 ///
-/// IPv4 over an IPv6 session would need RFC 8950 and is not offered.
+/// IPv4 over an IPv6 session needs RFC 8950.
 pub(crate) fn offered(local: &Local, key: PeerKey, peer: &PeerConfig) -> FamilySet {
     let over = Family::of(key.address);
-    let carried = |family| family == over || (family == Family::Ipv6 && local.ipv6.is_some());
+    let carried = |family| match family {
+        Family::Ipv4 => over == family || peer.extended_next_hop == ExtendedNextHop::Offered,
+        Family::Ipv6 => over == family || local.ipv6.is_some(),
+    };
     peer.families.iter().copied().filter(|&family| carried(family)).collect()
 }
 
@@ -59,6 +62,10 @@ pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
     capabilities.push(Capability::EnhancedRouteRefresh);
     capabilities.push(Capability::ExtendedMessage);
     capabilities.extend(role(local, peer).map(Capability::Role));
+    if over_ipv6(key) && families.contains(Family::Ipv4) {
+        let with_ipv6 = vec![(Family::Ipv4.into(), afi(Family::Ipv6))];
+        capabilities.push(Capability::ExtendedNextHop(with_ipv6));
+    }
     let forwarding_kept = local.forwarding == Forwarding::Kept;
     capabilities.push(Capability::GracefulRestart(GracefulRestart {
         restarting: local.restarting == Restarting::JustRestarted,
@@ -108,7 +115,12 @@ pub(crate) fn judge(
     };
     let offered = offered(local, key, peer);
     let announced = theirs.capabilities.families();
-    let families = offered.and(announced);
+    let mut families = offered.and(announced);
+    let extended_next_hop = over_ipv6(key) && families.contains(Family::Ipv4) && takes_ipv6_next_hops(theirs);
+    if over_ipv6(key) && !extended_next_hop {
+        // It says that it can do IPv4, but not by which next hops (RFC 8950 §4).
+        families = families.and(FamilySet::of(Family::Ipv6));
+    }
     if families.is_empty() {
         let mut data = Vec::new();
         offered.iter().for_each(|family| Capability::Multiprotocol(family.into()).encode(&mut data));
@@ -141,6 +153,7 @@ pub(crate) fn judge(
         (route_refresh != RouteRefreshSupport::Absent, "route refresh"),
         (route_refresh == RouteRefreshSupport::Enhanced, "enhanced route refresh"),
         (extended, "extended messages"),
+        (extended_next_hop, "extended next hop"),
         (graceful_restart.is_some(), "graceful restart"),
         (survives, "graceful restart after notification"),
         (!add_path_receive.is_empty(), "ADD-PATH receive"),
@@ -157,6 +170,7 @@ pub(crate) fn judge(
         peer_id: theirs.router_id,
         as_width,
         families,
+        extended_next_hop: if extended_next_hop { FamilySet::of(Family::Ipv4) } else { FamilySet::NONE },
         hold,
         keepalive: peer.keepalive_time.map_or(third, |wish| wish.max(Duration::from_secs(1)).min(third)),
         max_message: if extended { MAX_EXTENDED_MESSAGE } else { MAX_MESSAGE },
@@ -166,6 +180,19 @@ pub(crate) fn judge(
         graceful_restart,
         role,
         capabilities,
+    })
+}
+
+fn over_ipv6(key: PeerKey) -> bool {
+    Family::of(key.address) == Family::Ipv6
+}
+
+/// Whether the peer takes IPv4 routes with IPv6 next hops (RFC 8950 §4).
+fn takes_ipv6_next_hops(theirs: &Open) -> bool {
+    let ipv4_by_ipv6 = (Family::Ipv4.into(), afi(Family::Ipv6));
+    theirs.capabilities.iter().any(|capability| match capability {
+        Capability::ExtendedNextHop(families) => families.contains(&ipv4_by_ipv6),
+        _ => false,
     })
 }
 
@@ -187,6 +214,7 @@ pub(crate) fn context(local: &Local, agreed: &Agreed, our_end: SocketAddr) -> Co
     let mut context = Context::new(agreed.kind, agreed.peer_as);
     context.as_width = agreed.as_width;
     context.families = agreed.families;
+    context.extended_next_hop = agreed.extended_next_hop;
     context.max_message = agreed.max_message;
     context.add_path = agreed.add_path_receive;
     context.first_as = FirstAs::Enforce;

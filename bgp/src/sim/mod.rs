@@ -407,7 +407,12 @@ impl Net {
         let fits = |address: &&IpAddr| address.is_ipv4() == remote.is_ipv4();
         let address = dial.local.or(own.iter().find(fits).copied()).unwrap_or(remote.ip());
         let port = 1024 + (self.links.len() % 60000) as u16;
-        self.links.push(Link::new(id, dial.conn, SocketAddr::new(address, port), remote));
+        let mut local = SocketAddr::new(address, port);
+        // A link has one number at both ends.
+        if let (SocketAddr::V6(local), Some(scope)) = (&mut local, dial.peer.scope) {
+            local.set_scope_id(scope.get());
+        }
+        self.links.push(Link::new(id, dial.conn, local, remote));
         let link = self.links.len() - 1;
         let there = self.travel();
         self.schedule(there, Event::Syn { link });

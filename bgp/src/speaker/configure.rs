@@ -1,7 +1,6 @@
 //! A new configuration against the one in force: the least change that makes it true.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::filter::Direction;
@@ -238,14 +237,8 @@ impl Speaker {
         let agreed = &established.agreed;
         let ours = established.link.local.ip().to_canonical();
         let key = |family: Family| {
-            let session = (Family::of(ours) == family).then_some(ours);
-            let configured = match family {
-                Family::Ipv4 => self.local.ipv4.map(IpAddr::V4),
-                Family::Ipv6 => self.local.ipv6.map(IpAddr::V6),
-            };
-            let link_local = |address: &IpAddr| matches!(address, IpAddr::V6(a) if a.is_unicast_link_local());
             let add_path = agreed.add_path_send.and(FamilySet::of(family));
-            let own = session.filter(|a| !link_local(a)).or(configured).or(session)?;
+            let own_next_hop = self.own_next_hop(family, ours, peer)?;
             let key = GroupKey {
                 kind: agreed.kind,
                 reflection: peer.config.reflection,
@@ -253,7 +246,7 @@ impl Speaker {
                 local_as: local_as(&self.local, &peer.config),
                 filters: peer.config.filters.chain(Direction::Export, family).clone(),
                 next_hop_mode: peer.config.next_hop,
-                own_next_hop: NextHop::from(own),
+                own_next_hop,
                 transmit: Transmit { as_width: agreed.as_width, add_path, max_message: agreed.max_message },
                 several: (!add_path.is_empty()).then_some(peer.config.add_path_limit),
                 role: agreed.role,

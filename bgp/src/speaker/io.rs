@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -266,6 +267,20 @@ pub struct NextHop {
     pub link_local: Option<Ipv6Addr>,
     /// Who announced it.
     pub peer: PeerKey,
+}
+
+impl NextHop {
+    /// The link-local address, whether it came alone or not.
+    pub fn on_link(&self) -> Option<Ipv6Addr> {
+        match self.address {
+            IpAddr::V6(address) if address.is_unicast_link_local() => Some(address),
+            _ => self.link_local,
+        }
+    }
+    /// What makes it another next hop: a link-local address on another link is one.
+    pub(crate) fn place(&self) -> (IpAddr, Option<Ipv6Addr>, Option<NonZeroU32>) {
+        (self.address, self.link_local, self.on_link().and(self.peer.scope))
+    }
 }
 
 /// A session changed its state.

@@ -11,6 +11,7 @@ mod filter_test;
 mod io;
 mod learn;
 mod monitor;
+mod own_next_hop;
 mod peer;
 mod refresh;
 mod rehearse;

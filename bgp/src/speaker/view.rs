@@ -69,6 +69,7 @@ impl Speaker {
         let families = agreed.map_or_else(|| offered(&self.local, peer.key, &peer.config), |agreed| agreed.families);
         let view = PeerView {
             peer_address: peer.key.address,
+            interface: peer.config.interface.clone(),
             peer_port: peer.key.port,
             peer_as: agreed.map(|agreed| agreed.peer_as).or(peer.config.remote_as.asn()),
             local_as: local_as(&self.local, &peer.config),

@@ -3,7 +3,7 @@
 use model::Family;
 use model::api::show::{DrainState, NodeStatusView, PeerView, SessionState};
 
-use super::{peer, when};
+use super::when;
 use crate::output::{framed, joined};
 
 /// The node and its peers.
@@ -51,5 +51,5 @@ fn row(view: &PeerView) -> Vec<String> {
         SessionState::Established => view.state.name().to_string(),
         state => format!("{}: {}", state.name(), view.reason),
     };
-    vec![peer::address(view), view.kind.words().to_string(), state.to_string(), when(&view.since), info]
+    vec![view.address(), view.kind.words().to_string(), state.to_string(), when(&view.since), info]
 }

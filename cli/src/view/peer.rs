@@ -1,7 +1,5 @@
 //! `bgp peers`.
 
-use std::net::SocketAddr;
-
 use model::api::show::PeerView;
 
 use super::when;
@@ -16,7 +14,7 @@ pub fn list(peers: &[PeerView], detail: Detail) -> String {
         peers,
         detail,
         &[
-            column("PEER", address),
+            column("PEER", PeerView::address),
             column("AS", |p: &PeerView| peer_as(p)),
             wide("LOCAL-AS", |p: &PeerView| p.local_as.to_string()),
             wide("LOCAL", |p: &PeerView| optional(&p.local_address)),
@@ -67,13 +65,5 @@ fn bfd(peer: &PeerView) -> String {
             Some(time) => format!("{} {time}", bfd.state.name()),
             None => bfd.state.name().to_string(),
         },
-    }
-}
-
-/// The address alone on port 179.
-pub fn address(peer: &PeerView) -> String {
-    match peer.peer_port {
-        179 => peer.peer_address.to_string(),
-        port => SocketAddr::new(peer.peer_address, port).to_string(),
     }
 }

@@ -26,6 +26,7 @@ fn asn(number: u32) -> Asn {
 fn peer(address: &str, state: SessionState, reason: &str) -> PeerView {
     PeerView {
         peer_address: ip(address),
+        interface: None,
         peer_port: 179,
         range: None,
         peer_as: Some(asn(65000)),

@@ -13,6 +13,9 @@ use crate::{Asn, ClusterId, Family, Prefix, RouterId};
 pub struct PeerView {
     /// Where the peer is.
     pub peer_address: IpAddr,
+    /// The interface on whose link a link-local peer is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub interface: Option<String>,
     /// Its TCP port.
     pub peer_port: u16,
     /// The AS number that its objects say it has; where they leave it open, what it says itself once it is connected.
@@ -64,6 +67,18 @@ pub struct PeerView {
     /// The BFD session with it, where one is wanted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bfd: Option<BfdView>,
+}
+
+impl PeerView {
+    /// As it is written in objects: the address alone on port 179, a link-local one with its interface.
+    pub fn address(&self) -> String {
+        let interface = self.interface.as_ref().map(|name| format!("%{name}")).unwrap_or_default();
+        match (self.peer_port, self.peer_address) {
+            (179, address) => format!("{address}{interface}"),
+            (port, IpAddr::V6(address)) => format!("[{address}{interface}]:{port}"),
+            (port, IpAddr::V4(address)) => format!("{address}:{port}"),
+        }
+    }
 }
 
 /// Where a peering comes from.
