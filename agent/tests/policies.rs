@@ -114,3 +114,22 @@ fn a_reflectors_client_is_who_is_in_its_local_as() {
         assert_eq!(config.peers.values().next().unwrap().reflection, reflection);
     }
 }
+
+#[test]
+fn the_long_lived_restart_time_is_the_peers_before_the_nodes_before_the_clusters() {
+    let second = "---\napiVersion: v1\nkind: Node\nmetadata: {name: n2, annotations: {projectcalico.org/IPv4Address: \
+                  10.0.0.2/24}}\nspec: {podCIDRs: [10.244.2.0/24]}\n";
+    let of = |spec: &str, more: &str| -> Vec<Option<u64>> {
+        let config = config(&(peer(spec) + second + more));
+        config.peers.values().map(|peer| peer.long_lived_restart_time.map(|time| time.as_secs())).collect()
+    };
+    let default = object("BGPConfiguration", "default", "{longLivedRestartTime: 1h}");
+    let own = object("BGPConfiguration", "node.n1", "{longLivedRestartTime: 2h}");
+    assert_eq!(of("", ""), [None, None]);
+    assert_eq!(of(", longLivedRestartTime: 24h", ""), [None, Some(86_400)], "the mesh, and the router");
+    assert_eq!(of(", longLivedRestartTime: 24h", &default), [Some(3600), Some(86_400)]);
+    assert_eq!(of("", &(default.clone() + &own)), [Some(7200), Some(7200)]);
+    assert_eq!(of(", longLivedRestartTime: 0s", &default), [Some(3600), Some(0)]);
+    let problem = "spec.longLivedRestartTime: must be at most 16777215s (RFC 9494 §3.1)";
+    assert_eq!(wrong(&peer(", longLivedRestartTime: 4661h")), format!("test.yaml: BGPPeer/tor: {problem}"));
+}

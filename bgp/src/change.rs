@@ -114,6 +114,7 @@ fields! {
         password: Class::Reset, "the password";
         ttl_security: Class::Reset, "TTL security";
         max_restart_time: Class::Hot, "the restart time, for the next session";
+        long_lived_restart_time: Class::Hot, "the long-lived restart time, for the next session";
         max_prefixes: Class::Hot, "the limit of prefixes";
         families: Class::Reset, "the set of address families";
         extended_next_hop: Class::Reset, "whether IPv4 routes may have IPv6 next hops";

@@ -129,6 +129,9 @@ pub struct PeerConfig {
     pub ttl_security: Option<u8>,
     /// Longest time to keep its routes while it restarts; its own wish counts if shorter.
     pub max_restart_time: Option<Duration>,
+    /// How long routes of one who does not come back in its restart time are kept as the last resort (RFC 9494): what we
+    /// ask of the peer for ours, and at most for its own; not at all if absent. Effective with the next session.
+    pub long_lived_restart_time: Option<Duration>,
     /// More than this many prefixes end the session (Cease/1), to be tried again after [`Timers::max_prefix_restart`].
     pub max_prefixes: Option<u32>,
     /// Families to offer. A change resets.
@@ -175,6 +178,7 @@ impl PeerConfig {
             password: None,
             ttl_security: None,
             max_restart_time: None,
+            long_lived_restart_time: None,
             max_prefixes: None,
             families: Family::ALL.to_vec(),
             extended_next_hop: ExtendedNextHop::Absent,

@@ -10,9 +10,10 @@ use proptest::prelude::*;
 
 /// Few values for each step, so that ties are common.
 fn candidate() -> impl Strategy<Value = Candidate> {
-    let rank = (0u32..2, 0u32..3, 0u8..2, 0u32..3, 0u32..3, prop::option::of(1u32..3), 0u32..2);
+    let rank =
+        (0u32..2, 0u32..3, 0u8..2, 0u32..3, 0u32..3, prop::option::of(1u32..3), 0u32..2, prop::bool::weighted(0.3));
     (rank, 0u8..3, 1u32..4, 0u8..4, 0u32..2).prop_map(|(rank, side, router_id, last, path_id)| {
-        let (local_pref, path_length, origin, neighbor, med, originator, cluster_length) = rank;
+        let (local_pref, path_length, origin, neighbor, med, originator, cluster_length, long_lived_stale) = rank;
         Candidate {
             rank: Rank {
                 local_pref: 100 + local_pref,
@@ -22,6 +23,7 @@ fn candidate() -> impl Strategy<Value = Candidate> {
                 med,
                 originator,
                 cluster_length,
+                long_lived_stale,
             },
             side: [Side::Originated, Side::External, Side::Internal][usize::from(side)],
             router_id,
@@ -40,6 +42,7 @@ fn by_elimination(paths: &[Candidate]) -> Candidate {
         left.retain(|path| key(path) == least);
     };
     keep_least(&mut left, &|p| (p.side != Side::Originated).into());
+    keep_least(&mut left, &|p| p.rank.long_lived_stale.into());
     keep_least(&mut left, &|p| u128::from(u32::MAX - p.rank.local_pref));
     keep_least(&mut left, &|p| p.rank.path_length.into());
     keep_least(&mut left, &|p| p.rank.origin.into());

@@ -119,6 +119,11 @@ impl<'a> Settings<'a> {
     fn bind_mode(&self) -> object::BindMode {
         self.own.or(self.default).map(|c| c.bind_mode).unwrap_or_default()
     }
+    /// How long routes of who is away are the last resort (RFC 9494), where its BGPPeer does not say.
+    fn long_lived_restart_time(&self) -> Option<Duration> {
+        let mut configurations = self.own.into_iter().chain(self.default);
+        configurations.find_map(|c| c.long_lived_restart_time).map(|time| time.0)
+    }
     fn mesh_enabled(&self) -> bool {
         self.default.and_then(|c| c.node_to_node_mesh_enabled).unwrap_or(true)
     }
@@ -230,6 +235,7 @@ impl Peers<'_> {
                 config.add_path = self.add_path(&config);
                 config.local_address = self.node.address(family).map(|a| a.address);
                 config.families = vec![family];
+                config.long_lived_restart_time = self.settings.long_lived_restart_time();
                 config.max_restart_time = default.and_then(|c| c.node_mesh_max_restart_time).map(|t| t.0);
                 if let Some(reference) = default.and_then(|c| c.node_mesh_password.as_ref()) {
                     match self.password(reference) {
@@ -272,6 +278,8 @@ impl Peers<'_> {
         config.allowed_own_as = peer.num_allowed_local_as_numbers;
         config.ttl_security = peer.ttl_security;
         config.max_restart_time = peer.max_restart_time.map(|t| t.0);
+        let long_lived = peer.long_lived_restart_time.map(|time| time.0);
+        config.long_lived_restart_time = long_lived.or(self.settings.long_lived_restart_time());
         config.max_prefixes = peer.max_prefixes;
         config.add_path = peer.add_path.unwrap_or_else(|| self.add_path(&config));
         config.add_path_limit = peer.add_path_limit.unwrap_or(config.add_path_limit);

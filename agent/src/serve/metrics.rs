@@ -227,6 +227,7 @@ mod tests {
             ignored: 0,
             advertised: 0,
             stale: 0,
+            long_lived_stale: 0,
             router_id: None,
             hold_time: None,
             keepalive_time: None,

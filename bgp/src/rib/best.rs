@@ -24,6 +24,8 @@ pub struct Rank {
     pub originator: Option<u32>,
     /// Length of CLUSTER_LIST.
     pub cluster_length: u32,
+    /// Marked LLGR_STALE (RFC 9494).
+    pub long_lived_stale: bool,
 }
 
 /// On which side a path came in.
@@ -56,7 +58,7 @@ pub struct Candidate {
 
 /// Which of two paths is better: `Less` if it is `a`, `Equal` only for one and the same path, and the step that decided.
 ///
-/// The order of the steps: own, LOCAL_PREF, AS_PATH length, ORIGIN, MED (within one neighbouring AS), external before
+/// The order of the steps: own, not long-lived stale (RFC 9494 §4.3), LOCAL_PREF, AS_PATH length, ORIGIN, MED (within one neighbouring AS), external before
 /// internal, BGP identifier or ORIGINATOR_ID, CLUSTER_LIST length, peer address, path identifier. There is no step for
 /// the distance to the next hop: nodes know no IGP. Because MED counts only within an AS this is no order of three or
 /// more paths: [`best`] is.
@@ -76,6 +78,7 @@ fn grade(a: &Candidate, b: &Candidate) -> (Ordering, Reason) {
     let own = |c: &Candidate| c.side != Side::Originated;
     first_difference([
         (own(a).cmp(&own(b)), Reason::Originated),
+        (a.rank.long_lived_stale.cmp(&b.rank.long_lived_stale), Reason::LongLivedStale),
         (b.rank.local_pref.cmp(&a.rank.local_pref), Reason::LocalPref),
         (a.rank.path_length.cmp(&b.rank.path_length), Reason::AsPathLength),
         (a.rank.origin.cmp(&b.rank.origin), Reason::Origin),
@@ -168,6 +171,7 @@ mod tests {
                 med: 0,
                 originator: None,
                 cluster_length: 0,
+                long_lived_stale: false,
             },
             side: Side::External,
             router_id: 10,
@@ -195,6 +199,14 @@ mod tests {
     fn own_routes_beat_learned_ones_even_with_a_higher_local_pref() {
         let own = with(|p| p.side = Side::Originated);
         beats(own, with(|p| p.rank.local_pref = 1000), Reason::Originated);
+    }
+
+    #[test]
+    fn rfc9494_4_3_a_long_lived_stale_path_is_the_last_resort_whatever_else_speaks_for_it() {
+        let stale = with(|p| (p.rank.long_lived_stale, p.rank.local_pref, p.rank.path_length) = (true, 1000, 0));
+        beats(path(), stale, Reason::LongLivedStale);
+        let worse = with(|p| (p.rank.long_lived_stale, p.rank.local_pref) = (true, 99));
+        beats(stale, worse, Reason::LocalPref);
     }
 
     #[test]

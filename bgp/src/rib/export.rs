@@ -4,7 +4,7 @@ use model::Prefix;
 use model::filter::Operation;
 use smallvec::SmallVec;
 
-use super::group::GroupKey;
+use super::group::{GroupKey, LongLivedSupport};
 use super::judge;
 use super::shared::{Scope, Shared};
 use super::table::{OWN, Path, Source};
@@ -27,7 +27,8 @@ pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Pat
         Scope::OwnAs => group.kind == PeerKind::Internal,
         Scope::Nobody => false,
     };
-    if !in_scope || group.export == ExportPolicy::Nothing || !may_tell(group.role, &attrs.attributes) {
+    let last_resort = attrs.rank.long_lived_stale && path.source != OWN && keeps_last_resort_from(group);
+    if !in_scope || group.export == ExportPolicy::Nothing || last_resort || !may_tell(group.role, &attrs.attributes) {
         return false;
     }
     let filtered = shared.export_decision(group, path.attrs, path.source, prefix).passes();
@@ -67,6 +68,12 @@ pub(crate) fn told_of(
     may.take(group.several.map_or(1, usize::from)).copied().collect()
 }
 
+/// Whether the members of a group are not told of long-lived stale routes: those in another AS that do not know them (RFC
+/// 9494 §4.3). In our own AS they are told in a way that does no harm (§4.6): the way is better than none.
+fn keeps_last_resort_from(group: &GroupKey) -> bool {
+    group.long_lived == LongLivedSupport::Absent && group.kind == PeerKind::External
+}
+
 /// The attributes with which a group is told of a path (RFC 4271 §5.1, RFC 4456 §8), after the operations of the rule
 /// that accepted it.
 pub(crate) fn outgoing(
@@ -103,6 +110,11 @@ pub(crate) fn outgoing(
         draft.local_pref = Some(100);
     }
     mark_outgoing(group.role, group.local_as, learned, &mut draft);
+    let last_resort = shared.attrs.value(attrs)?.rank.long_lived_stale && source != OWN;
+    if last_resort && group.long_lived == LongLivedSupport::Absent {
+        // RFC 9494 §4.6: who does not know the mark shall not spread it, and prefer any other.
+        draft.add_community(Community::NO_EXPORT).local_pref = Some(0);
+    }
     if group.standing == Standing::Leaving {
         leave(&mut draft, group.kind);
     }
@@ -133,5 +145,97 @@ fn leave(draft: &mut Draft, to: PeerKind) {
     draft.add_community(Community::GRACEFUL_SHUTDOWN);
     if to == PeerKind::Internal {
         draft.local_pref = Some(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use model::filter::{Direction, Filters};
+    use model::{Asn, Family, RouterId};
+
+    use super::super::shared::{Counts, Flow, Hold, RouteAttrs, SourceInfo};
+    use super::super::table::Age;
+    use super::*;
+    use crate::config::{ImportPolicy, PeerKey, SpeakerConfig};
+    use crate::wire::{FamilySet, NextHop, Origin, Transmit};
+
+    const LEARNED: Source = 1;
+
+    /// A table with one path of an external peer, with these communities.
+    fn learned(communities: &[Community]) -> (Shared, Path) {
+        let config = SpeakerConfig::new(RouterId::new(1).unwrap(), Asn::CALICO_DEFAULT);
+        let mut shared = Shared::new(&config, Hold::Nothing);
+        shared.sources.push(Some(SourceInfo {
+            key: PeerKey::new(IpAddr::from([10, 0, 0, 9])),
+            kind: PeerKind::External,
+            router_id: 9,
+            local_as: Asn::CALICO_DEFAULT,
+            allowed_own_as: 0,
+            reflection: Reflection::None,
+            import: ImportPolicy::All,
+            filters: Filters::default(),
+            add_path: FamilySet::NONE,
+            relation: None,
+            flow: Flow::Free,
+            counts: [Counts::default(); 2],
+        }));
+        let mut draft = Attributes::new(Origin::Igp, NextHop::from(IpAddr::from([10, 0, 0, 9]))).edit();
+        draft.set_communities(communities.iter().copied());
+        let attrs = shared.attrs.intern(RouteAttrs::new(Arc::new(draft.build())));
+        (shared, Path { attrs, path_id: 0, source: LEARNED, refusal: None, age: Age::Fresh })
+    }
+
+    fn group(kind: PeerKind, long_lived: LongLivedSupport) -> GroupKey {
+        GroupKey {
+            kind,
+            reflection: Reflection::None,
+            export: ExportPolicy::All,
+            local_as: Asn::CALICO_DEFAULT,
+            filters: Filters::default().chain(Direction::Export, Family::Ipv4).clone(),
+            next_hop_mode: NextHopMode::Auto,
+            own_next_hop: NextHop::from(IpAddr::from([10, 0, 0, 1])),
+            transmit: Transmit::PLAIN,
+            several: None,
+            role: None,
+            long_lived,
+            standing: Standing::Staying,
+        }
+    }
+
+    /// What a group is told of a path with these communities: communities and LOCAL_PREF.
+    fn told(to: &GroupKey, communities: &[Community]) -> Option<(Vec<Community>, Option<u32>)> {
+        let (shared, path) = learned(communities);
+        let prefix = "10.244.0.0/24".parse().unwrap();
+        tells(&shared, &Guard::default(), to, &path, prefix).then(|| {
+            let attributes = outgoing(&shared, to, path.attrs, path.source, &[]).unwrap();
+            (attributes.communities().collect(), attributes.local_pref)
+        })
+    }
+
+    #[test]
+    fn rfc9494_4_3_a_long_lived_stale_route_goes_as_it_is_to_who_knows_the_mark() {
+        let stale = [Community::LLGR_STALE];
+        for (kind, local_pref) in [(PeerKind::External, None), (PeerKind::Internal, Some(100))] {
+            let to = group(kind, LongLivedSupport::Announced);
+            assert_eq!(told(&to, &stale), Some((stale.to_vec(), local_pref)));
+        }
+    }
+
+    #[test]
+    fn rfc9494_4_3_a_long_lived_stale_route_does_not_go_to_another_as_that_does_not_know_the_mark() {
+        let to = group(PeerKind::External, LongLivedSupport::Absent);
+        assert_eq!(told(&to, &[Community::LLGR_STALE]), None);
+        assert_eq!(told(&to, &[]), Some((vec![], None)), "any other does");
+    }
+
+    #[test]
+    fn rfc9494_4_6_who_does_not_know_the_mark_in_our_as_is_told_to_prefer_others_and_not_to_pass_it_on() {
+        let to = group(PeerKind::Internal, LongLivedSupport::Absent);
+        let harmless = vec![Community::LLGR_STALE, Community::NO_EXPORT];
+        assert_eq!(told(&to, &[Community::LLGR_STALE]), Some((harmless, Some(0))));
+        assert_eq!(told(&to, &[]), Some((vec![], Some(100))));
     }
 }

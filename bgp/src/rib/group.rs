@@ -34,10 +34,18 @@ pub(crate) struct GroupKey {
     pub transmit: Transmit,
     /// What we are to the peers, where that is configured (RFC 9234).
     pub role: Option<Role>,
+    pub long_lived: LongLivedSupport,
     /// What is said of all that is told: that it goes away soon (RFC 8326).
     pub standing: Standing,
     /// How many paths of a prefix they are told at most, where they take several (RFC 7911).
     pub several: Option<u8>,
+}
+
+/// Whether the members know what a long-lived stale route is (RFC 9494 §3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LongLivedSupport {
+    Announced,
+    Absent,
 }
 
 /// An update group.
@@ -287,6 +295,7 @@ mod tests {
             own_next_hop: NextHop::V4(Ipv4Addr::new(10, 0, 0, 1)),
             transmit: Transmit::PLAIN,
             role: None,
+            long_lived: LongLivedSupport::Absent,
             standing: Standing::Staying,
             several: None,
         })

@@ -27,7 +27,7 @@ pub use reason::Reason;
 pub(crate) use choice::{Choice, reason_against};
 pub(crate) use compare::{Differences, View, compare};
 pub(crate) use export::{outgoing, tells};
-pub(crate) use group::{Closing, Group, GroupKey, Telling};
+pub(crate) use group::{Closing, Group, GroupKey, LongLivedSupport, Telling};
 pub(crate) use outbox::Emit;
 pub(crate) use shared::{Counts, Flow, Hold, RouteAttrs, Shared, SourceInfo};
 pub(crate) use table::{Age, Dest, OWN, Path, Source};

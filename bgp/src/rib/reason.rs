@@ -12,6 +12,8 @@ pub enum Reason {
     OnlyPath,
     /// Own routes come before learned ones.
     Originated,
+    /// RFC 9494 §4.3: long-lived stale routes come last.
+    LongLivedStale,
     /// §9.1.1: the higher LOCAL_PREF.
     LocalPref,
     /// §9.1.2.2 a: the shorter AS_PATH.
@@ -37,6 +39,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Reason::OnlyPath => "only path",
             Reason::Originated => "originated by this node",
+            Reason::LongLivedStale => "fresher word (the other is long-lived stale)",
             Reason::LocalPref => "higher local preference",
             Reason::AsPathLength => "shorter AS path",
             Reason::Origin => "lower origin",

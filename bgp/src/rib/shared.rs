@@ -51,6 +51,7 @@ impl RouteAttrs {
             med: attributes.med.unwrap_or(0),
             originator: attributes.originator_id().map(RouterId::bits),
             cluster_length: u32::try_from(attributes.cluster_list().count()).unwrap_or(u32::MAX),
+            long_lived_stale: attributes.has_community(Community::LLGR_STALE),
         };
         let scope = attributes.communities().fold(Scope::Anybody, |scope, community| match community {
             Community::NO_ADVERTISE => Scope::Nobody,
@@ -68,6 +69,11 @@ impl RouteAttrs {
     /// As they were received.
     pub(crate) fn received(&self) -> &Arc<Attributes> {
         self.original.as_ref().unwrap_or(&self.attributes)
+    }
+
+    /// Whether such a route may be kept beyond its peer's restart time (RFC 9494 §4.2).
+    pub(crate) fn may_live_long(&self) -> bool {
+        !self.attributes.has_community(Community::NO_LLGR)
     }
 
     /// Whether a filter has changed them.
@@ -101,7 +107,9 @@ pub(crate) enum Flow {
 pub(crate) struct Counts {
     pub received: u64,
     pub accepted: u64,
+    /// Kept from a session before; the long-lived ones too.
     pub stale: u64,
+    pub long_lived: u64,
     /// Beyond [`PATHS`](super::table::PATHS) of a prefix, and so not kept. Never less.
     pub ignored: u64,
 }

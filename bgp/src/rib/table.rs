@@ -49,6 +49,8 @@ pub(crate) enum Age {
     Unrefreshed,
     /// Kept from the session before (RFC 4724 §4.2).
     Stale,
+    /// Kept beyond the restart time, as the last resort (RFC 9494 §4.2).
+    LongLived,
 }
 
 /// What the members of an update group were told.

@@ -5,6 +5,7 @@ use model::filter::Operation;
 
 use super::judge::changed;
 use super::shared::SourceInfo;
+use super::table::Age;
 use crate::wire::{Attributes, Community, PeerKind};
 
 /// Whether an external peer says that this route goes away soon (RFC 8326 §4.1). Inside an AS LOCAL_PREF itself says so.
@@ -22,11 +23,17 @@ fn mark(attributes: &Attributes, from: &SourceInfo) -> Option<Asn> {
 }
 
 /// The attributes that count; nothing where they are as received.
-pub(crate) fn treated(received: &Attributes, operations: &[Operation], from: &SourceInfo) -> Option<Attributes> {
+pub(crate) fn treated(
+    received: &Attributes,
+    operations: &[Operation],
+    from: &SourceInfo,
+    age: Age,
+) -> Option<Attributes> {
     let filtered = (!operations.is_empty()).then(|| changed(received, operations));
     let now = filtered.as_ref().unwrap_or(received);
     let (leaving, mark) = (is_leaving(now, from.kind), mark(now, from));
-    if !leaving && mark.is_none() {
+    let long_lived = age == Age::LongLived;
+    if !leaving && mark.is_none() && !long_lived {
         return filtered;
     }
     let mut draft = now.edit();
@@ -36,6 +43,9 @@ pub(crate) fn treated(received: &Attributes, operations: &[Operation], from: &So
     }
     if let Some(asn) = mark {
         draft.set_only_to_customer(asn);
+    }
+    if long_lived {
+        draft.add_community(Community::LLGR_STALE); // RFC 9494 §4.2
     }
     Some(draft.build())
 }

@@ -85,7 +85,7 @@ impl<P: RibPrefix> Unicast<P> {
                 Some((same, attrs)) if same == decision => attrs,
                 _ => {
                     let Some(info) = shared.source(source) else { return };
-                    let attrs = match treated(received, chain.operations(decision), info) {
+                    let attrs = match treated(received, chain.operations(decision), info, Age::Fresh) {
                         Some(changed) => shared.attrs.intern(RouteAttrs::changed(changed, received.clone())),
                         None => {
                             shared.attrs.hold(attrs, 1);
@@ -206,6 +206,7 @@ impl<P: RibPrefix> Unicast<P> {
                 && match what {
                     Forget::All => true,
                     Forget::Stale => path.age == Age::Stale,
+                    Forget::LongLived => path.age == Age::LongLived,
                     Forget::Unrefreshed => path.age == Age::Unrefreshed,
                 }
         };
@@ -229,10 +230,31 @@ impl<P: RibPrefix> Unicast<P> {
     pub(crate) fn grow_stale(&mut self, shared: &mut Shared, source: Source) {
         for id in 0..self.table.end() {
             let Some(dest) = self.table.dest_mut(id) else { continue };
-            for path in dest.paths.as_mut_slice().iter_mut().filter(|path| path.source == source) {
+            let of_source = |path: &&mut Path| path.source == source && path.age != Age::LongLived;
+            for path in dest.paths.as_mut_slice().iter_mut().filter(of_source) {
                 count(shared, path, P::FAMILY, Step::Down);
                 path.age = Age::Stale;
                 count(shared, path, P::FAMILY, Step::Up);
+            }
+        }
+    }
+
+    /// Keeps the stale paths of a source as the last resort, except those that do not want it (RFC 9494 §4.2).
+    pub(crate) fn grow_long_lived(&mut self, shared: &mut Shared, source: Source) {
+        for id in 0..self.table.end() {
+            let Some(dest) = self.table.dest(id) else { continue };
+            let stale = dest.paths.as_slice().iter().filter(|path| path.source == source && path.age == Age::Stale);
+            let wants = |path: &&Path| shared.attrs.value(path.attrs).is_some_and(|value| value.may_live_long());
+            let (kept, gone): (Vec<&Path>, Vec<&Path>) = stale.partition(wants);
+            let gone: Vec<u32> = gone.into_iter().map(|path| path.path_id).collect();
+            let kept = kept.into_iter().map(|path| Path { age: Age::LongLived, ..*path });
+            let kept: Vec<(Path, Option<RouteAttrs>)> =
+                kept.map(|path| self.anew(shared, dest.prefix, &path).unwrap_or((path, None))).collect();
+            for (path, attrs) in kept {
+                self.put_with(shared, id, path, attrs);
+            }
+            if !gone.is_empty() {
+                self.extract(shared, id, |path| path.source == source && gone.contains(&path.path_id));
             }
         }
     }
@@ -245,12 +267,17 @@ impl<P: RibPrefix> Unicast<P> {
             let anew = concerned.filter_map(|path| self.anew(shared, dest.prefix, path));
             let anew: Vec<(Path, Option<RouteAttrs>)> = anew.collect();
             for (path, attrs) in anew {
-                let named = attrs.map(|attrs| shared.attrs.intern(attrs));
-                self.put(shared, id, Path { attrs: named.unwrap_or(path.attrs), ..path });
-                if let Some(named) = named {
-                    shared.attrs.release(named);
-                }
+                self.put_with(shared, id, path, attrs);
             }
+        }
+    }
+
+    /// Puts a path in its place, with other attributes if there are any.
+    fn put_with(&mut self, shared: &mut Shared, id: DestId, path: Path, attrs: Option<RouteAttrs>) {
+        let named = attrs.map(|attrs| shared.attrs.intern(attrs));
+        self.put(shared, id, Path { attrs: named.unwrap_or(path.attrs), ..path });
+        if let Some(named) = named {
+            shared.attrs.release(named);
         }
     }
 
@@ -261,7 +288,7 @@ impl<P: RibPrefix> Unicast<P> {
         let received = value.received();
         let chain = shared.source(path.source)?.filters.chain(Direction::Import, P::FAMILY);
         let (decision, refusal) = self.judged(shared, chain, prefix, path.source, received)?;
-        let attrs = match treated(received, chain.operations(decision), shared.source(path.source)?) {
+        let attrs = match treated(received, chain.operations(decision), shared.source(path.source)?, path.age) {
             None if !value.is_changed() => None,
             None => Some(RouteAttrs::new(received.clone())),
             Some(changed) => Some(RouteAttrs::changed(changed, received.clone())),
@@ -593,6 +620,7 @@ pub(super) fn new<P: RibPrefix>(
 pub(crate) enum Forget {
     All,
     Stale,
+    LongLived,
     Unrefreshed,
 }
 
@@ -613,7 +641,10 @@ fn count(shared: &mut Shared, path: &Path, family: Family, step: Step) {
     if path.refusal.is_none() {
         add(&mut counts.accepted);
     }
-    if path.age == Age::Stale {
+    if matches!(path.age, Age::Stale | Age::LongLived) {
         add(&mut counts.stale);
+    }
+    if path.age == Age::LongLived {
+        add(&mut counts.long_lived);
     }
 }

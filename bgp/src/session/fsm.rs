@@ -475,7 +475,7 @@ impl Fsm {
             self.errors = 0;
         }
         Some(match state.agreed.graceful_restart {
-            Some(restart) if !restart.families.is_empty() => Retention::Keep(restart),
+            Some(restart) if restart.keeps_any() => Retention::Keep(restart),
             _ => Retention::Forget,
         })
     }

@@ -9,6 +9,7 @@
 mod backoff;
 mod collision;
 mod fsm;
+mod long_lived;
 mod open;
 mod why;
 
@@ -24,6 +25,7 @@ use model::{Asn, RouterId, Time};
 
 pub(crate) use self::backoff::Jitter;
 pub(crate) use self::fsm::{Delivery, Fsm};
+pub(crate) use self::long_lived::PeerLongLived;
 pub(crate) use self::open::{judge, kind, local_as, offered, ours};
 pub(crate) use self::why::Why;
 use crate::config::{PeerConfig, PeerKey, Timers};
@@ -179,6 +181,8 @@ pub(crate) struct PeerRestart {
     pub families: FamilySet,
     /// Of these, where forwarding went on during the restart that is just over (F bit).
     pub forwarding_kept: FamilySet,
+    /// Whether it knows long-lived graceful restart, and what it said of it (RFC 9494); without RFC 4724 it counts for nothing.
+    pub long_lived: Option<PeerLongLived>,
     /// R bit: it waits for nobody's End-of-RIB, and nobody shall wait for its own.
     pub restarting: Restarting,
     /// N bit: what a NOTIFICATION means to both sides.
@@ -201,6 +205,13 @@ pub(crate) enum Reset {
     Graceful,
     /// For good, or with routes that are not to be believed: both sides forget them.
     Hard,
+}
+
+impl PeerRestart {
+    /// Whether routes of any family are kept when the session ends.
+    pub(crate) fn keeps_any(&self) -> bool {
+        !self.families.is_empty() || self.long_lived.is_some_and(|long_lived| long_lived.keeps_any())
+    }
 }
 
 /// The R bit.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use model::{Asn, Family};
 
-use super::{Agreed, Forwarding, Local, NotificationMeans, PeerRestart, Restarting, RouteRefreshSupport, Why};
+use super::{
+    Agreed, Forwarding, Local, NotificationMeans, PeerRestart, Restarting, RouteRefreshSupport, Why, long_lived,
+};
 use crate::config::{AddPath, ExtendedNextHop, PeerConfig, PeerKey};
 use crate::role::agree;
 use crate::wire::capability::{self, Capabilities, GracefulFamily, GracefulRestart, Role, afi};
@@ -73,6 +75,7 @@ pub(crate) fn ours(local: &Local, key: PeerKey, peer: &PeerConfig) -> Open {
         restart_seconds: seconds(peer.max_restart_time.unwrap_or(local.restart_time), 4095),
         families: families.iter().map(|f| GracefulFamily { family: f.into(), forwarding_kept }).collect(),
     }));
+    capabilities.push(long_lived::offer(peer, families, forwarding_kept));
     if peer.add_path != AddPath::Disabled {
         let (receive, send) = (peer.add_path.receives(), peer.add_path.sends());
         let entries = families.iter().map(|family| capability::AddPath { family: family.into(), receive, send });
@@ -141,7 +144,9 @@ pub(crate) fn judge(
     };
     // We always announce it; a peer that does not gets no longer messages and may send none (RFC 8654 §4).
     let extended = theirs.capabilities.announces(&Capability::ExtendedMessage);
-    let graceful_restart = theirs.capabilities.graceful_restart().map(|gr| restart(gr, peer, families));
+    let long_lived = theirs.capabilities.long_lived().map(|told| long_lived::agree(told, peer, families));
+    let graceful_restart =
+        theirs.capabilities.graceful_restart().map(|gr| PeerRestart { long_lived, ..restart(gr, peer, families) });
     let survives = graceful_restart.as_ref().is_some_and(|gr| gr.notification == NotificationMeans::Restart);
     // RFC 7911 §4: a direction is open where one side can send and the other can receive.
     let either = |open: bool, theirs: FamilySet| if open { theirs.and(families) } else { FamilySet::NONE };
@@ -156,6 +161,7 @@ pub(crate) fn judge(
         (extended_next_hop, "extended next hop"),
         (graceful_restart.is_some(), "graceful restart"),
         (survives, "graceful restart after notification"),
+        (graceful_restart.as_ref().is_some_and(|gr| gr.long_lived.is_some()), "long-lived graceful restart"),
         (!add_path_receive.is_empty(), "ADD-PATH receive"),
         (!add_path_send.is_empty(), "ADD-PATH send"),
     ] {
@@ -203,6 +209,7 @@ fn restart(told: &GracefulRestart, peer: &PeerConfig, agreed: FamilySet) -> Peer
         time: peer.max_restart_time.map_or(time, |most| most.min(time)),
         families: all().map(|(family, _)| family).collect::<FamilySet>().and(agreed),
         forwarding_kept: all().filter(|(_, kept)| *kept).map(|(family, _)| family).collect::<FamilySet>().and(agreed),
+        long_lived: None,
         restarting: if told.restarting { Restarting::JustRestarted } else { Restarting::No },
         // We always set our N bit (RFC 8538 §2).
         notification: if told.notification { NotificationMeans::Restart } else { NotificationMeans::End },

@@ -151,10 +151,16 @@ impl Speaker {
 
     fn peer_deadline(&self, source: Source) -> Option<Time> {
         let peer = self.peer(source)?;
-        [peer.fsm.deadline(), peer.stale_until, peer.refreshes.deadline(), self.send_hold(peer)]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            peer.fsm.deadline(),
+            peer.stale_until,
+            peer.long_lived.deadline(),
+            peer.refreshes.deadline(),
+            self.send_hold(peer),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// When the peer will have refused to read for too long (RFC 9687 §3.1).

@@ -14,7 +14,10 @@ use super::{Output, PeerChange, Speaker};
 use crate::change::{Change, Changes, Class, changes, guarded as guarded_prefixes, peer_changes};
 use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig, Start};
 use crate::filter::Guard;
-use crate::rib::{Closing, Counts, Flow, Forget, GroupKey, RibPrefix, RouteAttrs, Shared, Source, SourceInfo, Unicast};
+use crate::rib::{
+    Closing, Counts, Flow, Forget, GroupKey, LongLivedSupport, RibPrefix, RouteAttrs, Shared, Source, SourceInfo,
+    Unicast,
+};
 use crate::session::{Established, Forwarding, Local, Reset, Restarting, Why, local_as};
 use crate::wire::attr::Origin;
 use crate::wire::notification::cease;
@@ -235,6 +238,7 @@ impl Speaker {
     /// The update group of each family that the session carries.
     fn group_keys(&self, peer: &Peer, established: &Established) -> Vec<(Family, GroupKey)> {
         let agreed = &established.agreed;
+        let aware = agreed.graceful_restart.as_ref().is_some_and(|restart| restart.long_lived.is_some());
         let ours = established.link.local.ip().to_canonical();
         let key = |family: Family| {
             let add_path = agreed.add_path_send.and(FamilySet::of(family));
@@ -250,6 +254,7 @@ impl Speaker {
                 transmit: Transmit { as_width: agreed.as_width, add_path, max_message: agreed.max_message },
                 several: (!add_path.is_empty()).then_some(peer.config.add_path_limit),
                 role: agreed.role,
+                long_lived: if aware { LongLivedSupport::Announced } else { LongLivedSupport::Absent },
                 standing: self.drain.standing(),
             };
             Some((family, key))

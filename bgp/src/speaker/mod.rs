@@ -10,6 +10,7 @@ mod dynamic;
 mod filter_test;
 mod io;
 mod learn;
+mod long_lived;
 mod monitor;
 mod own_next_hop;
 mod peer;

@@ -7,6 +7,7 @@ use model::api::show::SessionState;
 use model::{Prefix, Time};
 
 use super::ConnId;
+use super::long_lived::LongLived;
 use super::refresh::Refreshes;
 use super::view::Counters;
 use crate::config::{PeerConfig, PeerKey};
@@ -31,6 +32,8 @@ pub(super) struct Peer {
     pub last_fault: Option<AttrError>,
     /// Its routes from the session before are kept until then, and are forgotten at the latest.
     pub stale_until: Option<Time>,
+    /// What is kept of it after that (RFC 9494).
+    pub long_lived: LongLived,
     /// Families whose End-of-RIB is still to come.
     pub incomplete: FamilySet,
     /// Routes that it or we are telling again.
@@ -54,6 +57,7 @@ impl Peer {
             last_error: None,
             last_fault: None,
             stale_until: None,
+            long_lived: LongLived::default(),
             incomplete: FamilySet::NONE,
             refreshes: Refreshes::default(),
             armed: None,
@@ -62,7 +66,10 @@ impl Peer {
 
     /// Whether it came from a range, and there is nothing left of it.
     pub(super) fn is_spent(&self) -> bool {
-        self.range.is_some() && self.stale_until.is_none() && self.fsm.is_at_rest()
+        self.range.is_some()
+            && self.stale_until.is_none()
+            && self.long_lived.deadline().is_none()
+            && self.fsm.is_at_rest()
     }
 
     /// Why it is not Established; empty if it is.

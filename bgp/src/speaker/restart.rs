@@ -30,12 +30,12 @@ impl Deferral {
 }
 
 /// Forgets paths of a source.
-struct ForgetPaths(Source, Forget);
+pub(super) struct ForgetPaths(pub Source, pub Forget);
 impl Tables for ForgetPaths {
     fn on<P: RibPrefix>(self, tables: &mut Unicast<P>, shared: &mut Shared) {
         // A peer that says End-of-RIB again and again costs no look at the table.
         let stale = shared.source_mut(self.0).map_or(0, |info| info.counts(P::FAMILY).stale);
-        if self.1 == Forget::Stale && stale == 0 {
+        if [Forget::Stale, Forget::LongLived].contains(&self.1) && stale == 0 {
             return;
         }
         tables.forget(shared, self.0, self.1);
@@ -63,7 +63,7 @@ impl Speaker {
         // A peer that has restarted itself waits for our End-of-RIB, hence must not be waited for (RFC 4724 §4.1).
         let waited_for = restart.is_none_or(|restart| restart.restarting == Restarting::No);
         peer.incomplete = if waited_for { agreed.families } else { FamilySet::NONE };
-        let had_stale = peer.stale_until.is_some();
+        let had_stale = peer.stale_until.is_some() || peer.long_lived.deadline().is_some();
         if had_stale {
             let longest = self.config.graceful_restart.restart_time;
             if let Some(peer) = self.peer_mut(source) {
@@ -72,6 +72,11 @@ impl Speaker {
             let kept = restart.map_or(FamilySet::NONE, |restart| restart.forwarding_kept);
             for family in Family::ALL.into_iter().filter(|family| !kept.contains(*family)) {
                 self.in_tables(family, ForgetPaths(source, Forget::Stale));
+            }
+            let long_lived = restart.and_then(|restart| restart.long_lived);
+            let kept = long_lived.map_or(FamilySet::NONE, |long_lived| long_lived.forwarding_kept);
+            for family in Family::ALL.into_iter().filter(|family| !kept.contains(*family)) {
+                self.drop_long_lived(source, family);
             }
         }
         self.tell_up(now, source);
@@ -83,15 +88,27 @@ impl Speaker {
         self.tell_down(now, source);
         self.ipv4.leave(&mut self.shared, source);
         self.ipv6.leave(&mut self.shared, source);
-        let (kept, until) = match retention {
+        let (kept, until) = match &retention {
             Retention::Keep(restart) if !restart.time.is_zero() => (restart.families, Some(now + restart.time)),
             _ => (FamilySet::NONE, None),
         };
+        let long_lived = match &retention {
+            Retention::Keep(restart) => restart.long_lived.as_ref(),
+            Retention::Forget => None,
+        };
+        if let Some(peer) = self.peer_mut(source) {
+            peer.long_lived.take_over(long_lived);
+        }
         for family in Family::ALL {
-            if kept.contains(family) {
+            let for_long = long_lived.is_some_and(|long_lived| !long_lived.time(family).is_zero());
+            if kept.contains(family) || for_long {
                 self.in_tables(family, GrowStale(source));
             } else {
                 self.in_tables(family, ForgetPaths(source, Forget::All));
+            }
+            // Without a restart time it has passed already (RFC 9494 §4.2).
+            if for_long && !kept.contains(family) {
+                self.grow_long_lived(now, source, family);
             }
         }
         if let Some(peer) = self.peer_mut(source) {
@@ -104,19 +121,26 @@ impl Speaker {
 
     /// The restart has taken too long, or End-of-RIB did not come.
     pub(super) fn drop_stale_if_due(&mut self, now: Time, source: Source) {
+        self.drop_long_lived_if_due(now, source);
         let Some(peer) = self.peer_mut(source) else { return };
         if peer.stale_until.is_none_or(|until| until > now) {
             return;
         }
         peer.stale_until = None;
+        let (away, long_lived) = (peer.fsm.established().is_none(), peer.long_lived);
         for family in Family::ALL {
-            self.in_tables(family, ForgetPaths(source, Forget::Stale));
+            if away && !long_lived.time(family).is_zero() {
+                self.grow_long_lived(now, source, family);
+            } else {
+                self.in_tables(family, ForgetPaths(source, Forget::Stale));
+            }
         }
     }
 
     /// The peer has told all in a family: what it has not told again is gone.
     pub(super) fn end_of_rib(&mut self, source: Source, family: Family) {
         self.in_tables(family, ForgetPaths(source, Forget::Stale));
+        self.drop_long_lived(source, family);
         if let Some(peer) = self.peer_mut(source) {
             peer.incomplete = peer.incomplete.iter().filter(|other| *other != family).collect();
             if peer.incomplete.is_empty() {

@@ -149,7 +149,8 @@ impl Speaker {
                 }
                 let numbered = self.shared.source(path.source).is_some_and(|info| info.add_path.contains(P::FAMILY));
                 row.path_id = (numbered || path.path_id != 0).then_some(path.path_id);
-                row.stale = path.age == Age::Stale;
+                row.stale = matches!(path.age, Age::Stale | Age::LongLived);
+                row.long_lived_stale = attrs.rank.long_lived_stale;
                 row.best = chosen.as_ref().is_some_and(|(choice, _)| choice.best == index);
                 row.multipath = !row.best && chosen.as_ref().is_some_and(|(choice, _)| choice.used.contains(&index));
                 row.reason = self.reason(path, &row, chosen.as_ref());
@@ -283,6 +284,7 @@ fn row(prefix: Prefix, attributes: &Attributes) -> RouteView {
         best: false,
         multipath: false,
         stale: false,
+        long_lived_stale: attributes.has_community(Community::LLGR_STALE),
         reason: String::new(),
         originator_id: attributes.originator_id(),
         cluster_list: attributes.cluster_list().collect(),
@@ -298,6 +300,8 @@ fn community(community: Community) -> String {
         Community::NO_ADVERTISE => "no-advertise".into(),
         Community::NO_EXPORT_SUBCONFED => "no-export-subconfed".into(),
         Community::GRACEFUL_SHUTDOWN => "graceful-shutdown".into(),
+        Community::LLGR_STALE => "llgr-stale".into(),
+        Community::NO_LLGR => "no-llgr".into(),
         Community::BLACKHOLE => "blackhole".into(),
         other => other.to_string(),
     }

@@ -86,6 +86,7 @@ impl Speaker {
             ignored: sum(|counts| counts.ignored),
             advertised: self.advertised(source),
             stale: sum(|counts| counts.stale),
+            long_lived_stale: sum(|counts| counts.long_lived),
             router_id: agreed.map(|agreed| agreed.peer_id),
             hold_time: agreed.map(|agreed| seconds(agreed.hold)),
             keepalive_time: agreed.map(|agreed| seconds(agreed.keepalive)),

@@ -44,6 +44,11 @@ fn as_path(route: &RouteView) -> String {
 }
 
 fn marks(route: &RouteView) -> String {
-    let marks = [(route.best, "best"), (route.multipath && !route.best, "multipath"), (route.stale, "stale")];
+    let marks = [
+        (route.best, "best"),
+        (route.multipath && !route.best, "multipath"),
+        (route.stale && !route.long_lived_stale, "stale"),
+        (route.long_lived_stale, "llgr-stale"),
+    ];
     marks.iter().filter(|(set, _)| *set).map(|(_, mark)| *mark).collect::<Vec<_>>().join(",")
 }

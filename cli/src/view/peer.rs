@@ -25,7 +25,7 @@ pub fn list(peers: &[PeerView], detail: Detail) -> String {
             column("RECEIVED", received),
             column("ACCEPTED", |p: &PeerView| p.accepted.to_string()),
             column("ADVERTISED", |p: &PeerView| p.advertised.to_string()),
-            wide("STALE", |p: &PeerView| p.stale.to_string()),
+            wide("STALE", stale),
             wide("FAMILIES", |p: &PeerView| joined(&p.families)),
             wide("HOLD", |p: &PeerView| optional(&p.hold_time)),
             wide("BFD", bfd),
@@ -54,6 +54,14 @@ fn received(peer: &PeerView) -> String {
     match peer.ignored {
         0 => peer.received.to_string(),
         ignored => format!("{} ({ignored} ignored)", peer.received),
+    }
+}
+
+/// Routes kept from a session before: `3`, or `3 (2 long-lived)`.
+fn stale(peer: &PeerView) -> String {
+    match peer.long_lived_stale {
+        0 => peer.stale.to_string(),
+        long_lived => format!("{} ({long_lived} long-lived)", peer.stale),
     }
 }
 

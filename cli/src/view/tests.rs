@@ -42,7 +42,8 @@ fn peer(address: &str, state: SessionState, reason: &str) -> PeerView {
         accepted: 10,
         ignored: 0,
         advertised: 2,
-        stale: 0,
+        stale: 3,
+        long_lived_stale: 2,
         router_id: "10.0.0.254".parse().ok(),
         hold_time: Some(90),
         keepalive_time: Some(30),
@@ -74,6 +75,7 @@ fn path(next_hop: &str, best: bool, reason: &str) -> RouteView {
         best,
         multipath: true,
         stale: false,
+        long_lived_stale: false,
         reason: reason.into(),
         originator_id: None,
         cluster_list: vec![],
@@ -178,9 +180,9 @@ fn bgp_peers_say_why_they_are_not_up() {
     check(
         peer::list(&peers(), Detail::Wide),
         r"
-        PEER         AS      LOCAL-AS   LOCAL      ROUTER-ID    NAME      STATE         SINCE        RECEIVED   ACCEPTED   ADVERTISED   STALE   FAMILIES   HOLD   BFD   UPS   CAPABILITIES               LAST-ERROR   REASON
-        10.0.0.2     65000   64512      10.0.0.1   10.0.0.254   mesh n2   Active        2020-02-02   0          0          2            0       ipv4       90     -     1     route refresh,4-octet AS   -            connection refused
-        10.0.0.254   65000   64512      10.0.0.1   10.0.0.254   tor       Established   2020-02-02   12         10         2            0       ipv4       90     -     1     route refresh,4-octet AS   -            -
+        PEER         AS      LOCAL-AS   LOCAL      ROUTER-ID    NAME      STATE         SINCE        RECEIVED   ACCEPTED   ADVERTISED   STALE              FAMILIES   HOLD   BFD   UPS   CAPABILITIES               LAST-ERROR   REASON
+        10.0.0.2     65000   64512      10.0.0.1   10.0.0.254   mesh n2   Active        2020-02-02   0          0          2            3 (2 long-lived)   ipv4       90     -     1     route refresh,4-octet AS   -            connection refused
+        10.0.0.254   65000   64512      10.0.0.1   10.0.0.254   tor       Established   2020-02-02   12         10         2            3 (2 long-lived)   ipv4       90     -     1     route refresh,4-octet AS   -            -
         ",
     );
     check(

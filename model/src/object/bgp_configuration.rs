@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+use super::bgp_peer::long_lived;
 use super::bmp::{self, BmpStation};
 use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
@@ -26,6 +27,10 @@ pub struct BgpConfiguration {
     pub node_mesh_password: Option<SecretKeyRef>,
     /// `nodeMeshMaxRestartTime`; 120 s where no object says otherwise.
     pub node_mesh_max_restart_time: Option<GoDuration>,
+    /// `longLivedRestartTime`: for the mesh, and for BGPPeers that do not say; 0s where no object says otherwise. Margay's
+    /// own.
+    #[serde(default)]
+    pub long_lived_restart_time: Option<GoDuration>,
     /// `gracefulShutdownTime`: how long the peers of a node that is drained have to turn to others; 10 s where no object
     /// says otherwise. Margay's own.
     #[serde(default)]
@@ -124,6 +129,7 @@ pub(super) struct BgpConfigurationSpec {
     node_mesh_password: Option<PasswordSource>,
     node_mesh_max_restart_time: Option<GoDuration>,
     graceful_shutdown_time: Option<GoDuration>,
+    long_lived_restart_time: Option<GoDuration>,
     #[serde(default)]
     bmp: Vec<BmpStation>,
     #[serde(default)]
@@ -238,6 +244,7 @@ impl Envelope<BgpConfigurationSpec> {
             node_mesh_max_restart_time: spec.node_mesh_max_restart_time,
             graceful_shutdown_time: spec.graceful_shutdown_time,
             bmp: spec.bmp,
+            long_lived_restart_time: long_lived(spec.long_lived_restart_time)?,
             bind_mode: spec.bind_mode,
             communities: spec.communities,
             prefix_advertisements,

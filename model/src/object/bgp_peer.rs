@@ -49,6 +49,10 @@ pub struct BgpPeer {
     pub next_hop_mode: NextHopMode,
     /// `maxRestartTime`; 120 s by default.
     pub max_restart_time: Option<GoDuration>,
+    /// `longLivedRestartTime`: routes are kept for so long after the restart time, as the last resort (RFC 9494); the
+    /// BGPConfiguration's by default, 0s is not at all. Margay's own.
+    #[serde(default)]
+    pub long_lived_restart_time: Option<GoDuration>,
     /// `keepaliveTime`; a third of the hold time by default.
     pub keepalive_time: Option<GoDuration>,
     /// `holdTime`; 90 s by default. Margay's own.
@@ -139,6 +143,7 @@ pub(super) struct BgpPeerSpec {
     keep_original_next_hop: Option<bool>,
     next_hop_mode: Option<NextHopMode>,
     max_restart_time: Option<GoDuration>,
+    long_lived_restart_time: Option<GoDuration>,
     keepalive_time: Option<GoDuration>,
     hold_time: Option<GoDuration>,
     #[serde(default)]
@@ -226,6 +231,7 @@ impl Envelope<BgpPeerSpec> {
         if spec.max_restart_time.is_some_and(|t| t.0.as_secs() > 4095) {
             return Err(Invalid::field("spec.maxRestartTime", "must be at most 4095s (RFC 4724 §3)"));
         }
+        let long_lived_restart_time = long_lived(spec.long_lived_restart_time)?;
         let hold = spec.hold_time.map(|t| t.0.as_secs());
         if hold.is_some_and(|s| (s != 0 && s < 3) || s > 65535) {
             return Err(Invalid::field("spec.holdTime", "must be 0s, or 3s to 65535s (RFC 4271 §4.2)"));
@@ -262,6 +268,7 @@ impl Envelope<BgpPeerSpec> {
             source_address: spec.source_address,
             next_hop_mode: spec.next_hop_mode.unwrap_or(kept),
             max_restart_time: spec.max_restart_time,
+            long_lived_restart_time,
             keepalive_time: spec.keepalive_time,
             hold_time: spec.hold_time,
             passive: spec.passive,
@@ -289,4 +296,12 @@ fn address(field: &str, text: Option<String>) -> Result<Option<IpAddr>, Invalid>
 fn selector(field: &str, text: Option<String>) -> Result<Option<Selector>, Invalid> {
     text.map(|t| t.parse().map_err(|e: crate::selector::SelectorError| Invalid::field(field, e.to_string())))
         .transpose()
+}
+
+/// `longLivedRestartTime`, which OPEN has 24 bits for.
+pub(super) fn long_lived(time: Option<GoDuration>) -> Result<Option<GoDuration>, Invalid> {
+    if time.is_some_and(|time| time.0.as_secs() > 0xff_ffff) {
+        return Err(Invalid::field("spec.longLivedRestartTime", "must be at most 16777215s (RFC 9494 §3.1)"));
+    }
+    Ok(time)
 }

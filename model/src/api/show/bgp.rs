@@ -52,6 +52,9 @@ pub struct PeerView {
     pub advertised: u64,
     /// Routes kept over the peer's restart, not yet confirmed (RFC 4724).
     pub stale: u64,
+    /// Of these, the ones kept beyond the peer's restart time, as the last resort (RFC 9494).
+    #[serde(default)]
+    pub long_lived_stale: u64,
     /// The peer's identifier, once it has said so.
     pub router_id: Option<RouterId>,
     /// Hold time agreed on, in seconds; 0 is none.
@@ -175,6 +178,9 @@ pub struct RouteView {
     pub multipath: bool,
     /// Kept over its peer's restart, not yet confirmed (RFC 4724).
     pub stale: bool,
+    /// Marked as kept beyond its peer's restart time, here or by who told us: the last resort (RFC 9494).
+    #[serde(default)]
+    pub long_lived_stale: bool,
     /// Why it is best, or not, or was not let in.
     pub reason: String,
     /// RFC 4456.
