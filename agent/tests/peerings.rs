@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use agent::fact::{Fact, ObjectFact};
 use agent::plan::bgp::{BgpPlan, bgp};
 use agent::world::World;
 use bgp::PeerConfig;
-use bgp::config::{PeerKey, Role, RoleCheck, Start};
+use bgp::config::{Excess, MaxPrefixes, PeerKey, Role, RoleCheck, Start};
 use model::object::{Document, parse};
 
 const NODES: &str = "
@@ -56,4 +58,18 @@ fn rfc9234_4_1_a_role_towards_a_peer_of_the_own_as_is_said_to_be_of_no_use() {
     let plan = plan("n1", "{peerIP: 10.0.0.254, asNumber: 65001, role: Peer}");
     let problem = "BGPPeer/p: spec.role: is for peers in another AS (RFC 9234 §4.1): not used with 10.0.0.254";
     assert_eq!(plan.problems, [problem]);
+}
+
+#[test]
+fn a_bound_of_prefixes_is_warned_of_dropped_at_or_restarted_after_as_its_object_says() {
+    let bound = |more: &str| {
+        let spec = format!("{{peerIP: 10.0.0.254, asNumber: 65000, maxPrefixes: 100{more}}}");
+        peer(&plan("n1", &spec), [10, 0, 0, 254]).max_prefixes.unwrap()
+    };
+    assert_eq!(bound(""), 100.into(), "as it always was");
+    assert_eq!(bound(", maxPrefixesAction: Drop").action, Excess::Drop);
+    let warns = MaxPrefixes { limit: 100, warn_at: Some(80), action: Excess::Warn };
+    assert_eq!(bound(", maxPrefixesAction: Warn, maxPrefixesWarning: 80"), warns);
+    let soon = Excess::Restart(Some(Duration::from_secs(300)));
+    assert_eq!(bound(", maxPrefixesAction: Restart, maxPrefixesRestartTime: 5m").action, soon);
 }

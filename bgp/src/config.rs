@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::bmp::Monitoring;
 pub use crate::neighbours::{ListenRange, PeerKey, RemoteAs};
 pub use crate::role::RoleCheck;
+pub use crate::speaker::{Excess, MaxPrefixes};
 pub use crate::wire::capability::Role;
 
 /// The port of BGP (RFC 4271 §8.2.1).
@@ -132,8 +133,8 @@ pub struct PeerConfig {
     /// How long routes of one who does not come back in its restart time are kept as the last resort (RFC 9494): what we
     /// ask of the peer for ours, and at most for its own; not at all if absent. Effective with the next session.
     pub long_lived_restart_time: Option<Duration>,
-    /// More than this many prefixes end the session (Cease/1), to be tried again after [`Timers::max_prefix_restart`].
-    pub max_prefixes: Option<u32>,
+    /// How many prefixes it may send, and what comes of more.
+    pub max_prefixes: Option<MaxPrefixes>,
     /// Families to offer. A change resets.
     pub families: Vec<Family>,
     /// Whether IPv4 routes with IPv6 next hops are offered on an IPv6 session, and with them IPv4. A change resets.

@@ -307,9 +307,21 @@ fn what_identifies_enables_or_authenticates_a_session_resets_it_and_nothing_else
     let resets = |fields: &[bgp::change::Field]| -> Vec<&str> {
         fields.iter().filter(|field| field.class == Class::Reset).map(|field| field.name).collect()
     };
-    let identity =
-        ["remote_as", "local_as", "local_address", "password", "ttl_security", "families", "add_path", "role"];
-    assert_eq!(resets(PEER_FIELDS), identity);
+    // One a line, in order of the alphabet.
+    let identity = "
+        add_path
+        extended_next_hop
+        families
+        local_address
+        local_as
+        password
+        remote_as
+        role
+        ttl_security
+    ";
+    let mut found = resets(PEER_FIELDS);
+    found.sort_unstable();
+    assert_eq!(found, identity.split_whitespace().collect::<Vec<_>>());
     assert_eq!(resets(SPEAKER_FIELDS), ["router_id", "local_as"]);
 }
 

@@ -111,7 +111,7 @@ fn rfc4486_4_too_many_prefixes_end_the_session_and_it_is_tried_again_after_a_res
     let mut net = mesh(2, 1);
     net.configure(0, |config| {
         config.timers.max_prefix_restart = seconds(60);
-        config.peers.get_mut(&key(1)).unwrap().max_prefixes = Some(2);
+        config.peers.get_mut(&key(1)).unwrap().max_prefixes = Some(2.into());
     });
     let many = |config: &mut bgp::SpeakerConfig| {
         for n in 100..103 {

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use bgp::bfd;
 use bgp::config::{
-    AddPath, BGP_PORT, Dialling, ExtendedNextHop, GracefulRestart, Interface, ListenRange, NextHopMode, Origination,
-    PeerConfig, PeerKey, Reflection, RemoteAs, Role, RoleCheck, Secret, SpeakerConfig, Start,
+    AddPath, BGP_PORT, Dialling, Excess, ExtendedNextHop, GracefulRestart, Interface, ListenRange, MaxPrefixes,
+    NextHopMode, Origination, PeerConfig, PeerKey, Reflection, RemoteAs, Role, RoleCheck, Secret, SpeakerConfig, Start,
 };
 use model::api::show::PeerKind;
 use model::filter::Filters;
 use model::object::{
-    self, BgpConfiguration, BgpFilter, BgpPeer, BgpRole, Community, Node, ReversePeering, SecretKeyRef, Whom,
+    self, BgpConfiguration, BgpFilter, BgpPeer, BgpRole, Community, MaxPrefixesAction, Node, ReversePeering,
+    SecretKeyRef, Whom,
 };
 use model::{Asn, Family, Prefix, RouterId};
 
@@ -280,7 +281,7 @@ impl Peers<'_> {
         config.max_restart_time = peer.max_restart_time.map(|t| t.0);
         let long_lived = peer.long_lived_restart_time.map(|time| time.0);
         config.long_lived_restart_time = long_lived.or(self.settings.long_lived_restart_time());
-        config.max_prefixes = peer.max_prefixes;
+        config.max_prefixes = peer.max_prefixes.map(max_prefixes);
         config.add_path = peer.add_path.unwrap_or_else(|| self.add_path(&config));
         config.add_path_limit = peer.add_path_limit.unwrap_or(config.add_path_limit);
         config.role = peer.role.map(role);
@@ -402,6 +403,15 @@ impl Peers<'_> {
             }
         }
     }
+}
+
+fn max_prefixes(bound: object::MaxPrefixes) -> MaxPrefixes {
+    let action = match bound.action {
+        MaxPrefixesAction::Warn => Excess::Warn,
+        MaxPrefixesAction::Drop => Excess::Drop,
+        MaxPrefixesAction::Restart => Excess::Restart(bound.restart_time.map(|time| time.0)),
+    };
+    MaxPrefixes { limit: bound.limit, warn_at: bound.warning, action }
 }
 
 fn role(role: BgpRole) -> Role {

@@ -118,12 +118,15 @@ fn of_peers(registry: &Registry, peers: &[PeerView]) -> prometheus::Result<()> {
         states.with_label_values(&[state]).set(number(count));
     }
     type Figure = (&'static str, &'static str, fn(&PeerView) -> u64);
-    let figures: [Figure; 5] = [
+    let figures: [Figure; 6] = [
         ("margay_bgp_peer_up", "1 if the session is Established.", |p| u64::from(p.state == SessionState::Established)),
         ("margay_bgp_routes_received", "Routes received from the peer.", |p| p.received),
         ("margay_bgp_routes_accepted", "Of the received routes, those let in.", |p| p.accepted),
         ("margay_bgp_routes_advertised", "Routes told to the peer.", |p| p.advertised),
         ("margay_bgp_routes_stale", "Routes kept over the peer's restart.", |p| p.stale),
+        ("margay_bgp_max_prefixes", "How many prefixes the peer may send; 0 if not bounded.", |p| {
+            p.max_prefixes.map_or(0, u64::from)
+        }),
     ];
     for (name, help, figure) in figures {
         let gauges = vector(registry, name, help, &["peer", "name"])?;
@@ -131,12 +134,18 @@ fn of_peers(registry: &Registry, peers: &[PeerView]) -> prometheus::Result<()> {
             gauges.with_label_values(&[peer.address().as_str(), peer.name.as_str()]).set(wide(figure(peer)));
         }
     }
-    let ups = Opts::new("margay_bgp_sessions_established_total", "How often the session was established.");
-    let ups = IntCounterVec::new(ups, &["peer", "name"])?;
-    for peer in peers {
-        ups.with_label_values(&[peer.address().as_str(), peer.name.as_str()]).inc_by(peer.established_count);
+    let totals: [Figure; 2] = [
+        ("margay_bgp_sessions_established_total", "How often the session was established.", |p| p.established_count),
+        ("margay_bgp_attribute_faults_total", "Faulty attributes that were repaired or withdrawn.", |p| p.faults),
+    ];
+    for (name, help, figure) in totals {
+        let counters = IntCounterVec::new(Opts::new(name, help), &["peer", "name"])?;
+        for peer in peers {
+            counters.with_label_values(&[peer.address().as_str(), peer.name.as_str()]).inc_by(figure(peer));
+        }
+        registry.register(Box::new(counters))?;
     }
-    registry.register(Box::new(ups))
+    Ok(())
 }
 
 const SESSION_STATES: [SessionState; 6] = [
@@ -234,6 +243,9 @@ mod tests {
             capabilities: vec![],
             established_count: 0,
             last_error: None,
+            max_prefixes: None,
+            faults: 0,
+            last_fault: None,
             bfd: None,
         }
     }

@@ -351,7 +351,8 @@ impl Loop {
         // The states in between are on the way to one of these.
         let rests = matches!(state, Some(Idle | Active));
         match state {
-            Some(Established) => info!(%peer, "session is up"),
+            Some(Established) if reason.is_empty() => info!(%peer, "session is up"),
+            Some(Established) => warn!(%peer, reason, "session is up"),
             Some(state) if new && rests => info!(%peer, state = state.name(), reason, "session is not up"),
             Some(state) => debug!(%peer, state = state.name(), reason, "session is not up"),
             None => info!(%peer, "no longer a peer"),

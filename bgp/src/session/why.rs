@@ -46,7 +46,8 @@ pub(crate) enum Why {
     BfdDown(Fall),
     TooManyPrefixes {
         limit: u32,
-        rest: Duration,
+        /// Until it is tried again; never by itself if absent.
+        rest: Option<Duration>,
     },
     /// The configuration changed in what makes the session.
     Reconfigured(&'static str),
@@ -105,8 +106,14 @@ impl fmt::Display for Why {
             Why::HoldTimer(state) => write!(f, "hold timer expired in {}: nothing heard from the peer", state.name()),
             Why::SendHoldTimer(time) => write!(f, "the peer has not read for {} s", time.as_secs()),
             Why::BfdDown(fall) => write!(f, "BFD down: {fall}"),
-            Why::TooManyPrefixes { limit, rest } => {
+            Why::TooManyPrefixes { limit, rest: Some(rest) } => {
                 write!(f, "more than {limit} prefixes received, resting for {} s", rest.as_secs())
+            }
+            Why::TooManyPrefixes { limit, rest: None } => {
+                write!(
+                    f,
+                    "more than {limit} prefixes received: down until the bound is changed or the session is reset"
+                )
             }
             Why::Reconfigured(what) => write!(f, "{what} was changed"),
             Why::ShutDown => f.write_str("shut down"),

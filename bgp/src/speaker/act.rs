@@ -125,7 +125,7 @@ impl Speaker {
     }
 
     /// Tells the owner of a state or reason that is new.
-    fn report(&mut self, source: Source) {
+    pub(super) fn report(&mut self, source: Source) {
         let Some(peer) = self.peers.get_mut(usize::from(source)).and_then(Option::as_mut) else { return };
         let now = (peer.fsm.state(), peer.reason());
         if peer.reported == now {

@@ -192,6 +192,9 @@ impl Speaker {
         } else if changes.iter().any(|change| change.field == "dial") {
             self.with_peer(now, source, |fsm, env| fsm.dialling_changed(env));
         }
+        if changes.iter().any(|change| change.field == "max_prefixes") {
+            self.bound_changed(now, source);
+        }
     }
 
     fn originate(&mut self, old: &SpeakerConfig, new: &SpeakerConfig) {

@@ -291,6 +291,6 @@ pub struct PeerChange {
     pub peer: PeerKey,
     /// Its state now; `None` if the peer is no longer configured.
     pub state: Option<SessionState>,
-    /// Why it is not Established, for a person; empty if it is.
+    /// Why it is not Established, for a person; if it is, what is wrong with it all the same, or nothing.
     pub reason: String,
 }

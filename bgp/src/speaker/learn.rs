@@ -1,12 +1,11 @@
 //! Messages of established sessions on their way into the tables.
 
-use model::{Family, Time};
+use model::Time;
 
 use super::{ConnId, Speaker};
 use crate::rib::{RouteAttrs, Source};
-use crate::session::{Delivery, Reset, Why};
-use crate::wire::notification::cease;
-use crate::wire::{Message, Notification, Update};
+use crate::session::Delivery;
+use crate::wire::{Message, Update};
 
 impl Speaker {
     pub(super) fn message(&mut self, now: Time, conn: ConnId, message: Message) {
@@ -50,24 +49,5 @@ impl Speaker {
             self.tell_end_of_rib(now, source, family);
         }
         self.bound_prefixes(now, source);
-    }
-
-    /// Ends the session if the peer has sent too many prefixes (RFC 4486 §4).
-    fn bound_prefixes(&mut self, now: Time, source: Source) {
-        let Some(limit) = self.peer(source).and_then(|peer| peer.config.max_prefixes) else { return };
-        let Some(info) = self.shared.source(source) else { return };
-        let received: u64 = info.counts.iter().map(|counts| counts.received).sum();
-        if received <= u64::from(limit) {
-            return;
-        }
-        let family = info.key.address;
-        let afi: u16 = if Family::of(family) == Family::Ipv4 { 1 } else { 2 };
-        let mut data = afi.to_be_bytes().to_vec();
-        data.push(1);
-        data.extend_from_slice(&limit.to_be_bytes());
-        let told = Notification::with_data(cease::MAXIMUM_PREFIXES, &data);
-        let rest = self.local.timers.max_prefix_restart;
-        let why = Why::TooManyPrefixes { limit, rest };
-        self.with_peer(now, source, |fsm, env| fsm.stop(env, &told, Reset::Hard, why, Some(now + rest)));
     }
 }

@@ -5,6 +5,7 @@
 
 mod act;
 mod configure;
+mod crowding;
 mod drain;
 mod dynamic;
 mod filter_test;
@@ -27,6 +28,7 @@ use hashbrown::HashMap;
 use model::{Prefix, Time};
 
 pub(crate) use self::configure::local;
+pub use self::crowding::{Excess, MaxPrefixes};
 use self::drain::Draining;
 pub use self::dynamic::Refused;
 pub use self::io::{

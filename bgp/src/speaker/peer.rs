@@ -7,6 +7,7 @@ use model::api::show::SessionState;
 use model::{Prefix, Time};
 
 use super::ConnId;
+use super::crowding::Crowding;
 use super::long_lived::LongLived;
 use super::refresh::Refreshes;
 use super::view::Counters;
@@ -36,6 +37,8 @@ pub(super) struct Peer {
     pub long_lived: LongLived,
     /// Families whose End-of-RIB is still to come.
     pub incomplete: FamilySet,
+    /// How near it is to the bound of its prefixes.
+    pub crowding: Crowding,
     /// Routes that it or we are telling again.
     pub refreshes: Refreshes,
     /// When the timer queue will ask it.
@@ -59,6 +62,7 @@ impl Peer {
             stale_until: None,
             long_lived: LongLived::default(),
             incomplete: FamilySet::NONE,
+            crowding: Crowding::Within,
             refreshes: Refreshes::default(),
             armed: None,
         }
@@ -72,10 +76,10 @@ impl Peer {
             && self.fsm.is_at_rest()
     }
 
-    /// Why it is not Established; empty if it is.
+    /// Why it is not Established; if it is, what is wrong with it all the same.
     pub(super) fn reason(&self) -> String {
         match self.fsm.state() {
-            SessionState::Established => String::new(),
+            SessionState::Established => self.crowding.to_string(),
             _ => self.fsm.why().to_string(),
         }
     }

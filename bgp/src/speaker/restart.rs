@@ -3,6 +3,7 @@
 use model::{Family, Time};
 
 use super::act::Tables;
+use super::crowding::Crowding;
 use super::refresh::Refreshes;
 use super::{Output, Speaker};
 use crate::rib::{Forget, Hold, RibPrefix, Shared, Source, Unicast};
@@ -114,6 +115,7 @@ impl Speaker {
         if let Some(peer) = self.peer_mut(source) {
             peer.incomplete = FamilySet::NONE;
             peer.refreshes = Refreshes::default();
+            peer.crowding = Crowding::Within;
             peer.stale_until = until;
             peer.last_error = Some(peer.fsm.why().to_string());
         }

@@ -93,6 +93,9 @@ impl Speaker {
             capabilities: agreed.map(|agreed| agreed.capabilities.clone()).unwrap_or_default(),
             established_count: peer.established_count,
             last_error: peer.last_error.clone(),
+            max_prefixes: peer.config.max_prefixes.map(|bound| bound.limit),
+            faults: peer.counters.faults_in,
+            last_fault: peer.last_fault.map(|fault| fault.to_string()),
             bfd: None,
         };
         let outstanding = conn.map_or(0, |conn| conn.outstanding as u64);

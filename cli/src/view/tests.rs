@@ -50,6 +50,9 @@ fn peer(address: &str, state: SessionState, reason: &str) -> PeerView {
         capabilities: vec!["route refresh".into(), "4-octet AS".into()],
         established_count: 1,
         last_error: None,
+        max_prefixes: None,
+        faults: 0,
+        last_fault: None,
         bfd: None,
     }
 }

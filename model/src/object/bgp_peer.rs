@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::add_path::{self, AddPath};
 use super::bfd::BfdSpec;
+use super::max_prefixes::{MaxPrefixes, MaxPrefixesAction, MaxPrefixesSpec};
 use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
 use super::whom::{self, SourceAddress, Whom, WhomSpec};
@@ -59,8 +60,9 @@ pub struct BgpPeer {
     pub hold_time: Option<GoDuration>,
     /// `passive`: wait for the peer to connect. Margay's own.
     pub passive: bool,
-    /// `maxPrefixes`: the session ends above so many received prefixes. Margay's own.
-    pub max_prefixes: Option<u32>,
+    /// `maxPrefixes`, with `maxPrefixesAction`, `maxPrefixesRestartTime` and `maxPrefixesWarning`: how many prefixes the
+    /// peer may send. Margay's own.
+    pub max_prefixes: Option<MaxPrefixes>,
     /// `bfd`: watch the path to the peer. Margay's own.
     pub bfd: Option<Bfd>,
     /// `addPath`: several paths per prefix (RFC 7911), `Disabled`, `Receive`, `Send` or `Both`; with internal peers
@@ -149,6 +151,9 @@ pub(super) struct BgpPeerSpec {
     #[serde(default)]
     passive: bool,
     max_prefixes: Option<u32>,
+    max_prefixes_action: Option<MaxPrefixesAction>,
+    max_prefixes_restart_time: Option<GoDuration>,
+    max_prefixes_warning: Option<u16>,
     bfd: Option<BfdSpec>,
     add_path: Option<AddPath>,
     add_path_limit: Option<u16>,
@@ -247,12 +252,16 @@ impl Envelope<BgpPeerSpec> {
         if spec.role_strict && spec.role.is_none() {
             return Err(Invalid::field("spec.roleStrict", "needs spec.role"));
         }
-        if spec.max_prefixes == Some(0) {
-            return Err(Invalid::field("spec.maxPrefixes", "must be at least 1"));
-        }
         let allowed = u8::try_from(spec.num_allowed_local_as_numbers.unwrap_or(0))
             .map_err(|_| Invalid::field("spec.numAllowedLocalASNumbers", "must be 0 to 255"))?;
         let kept = if spec.keep_original_next_hop == Some(true) { NextHopMode::Keep } else { NextHopMode::Auto };
+        let max_prefixes = MaxPrefixesSpec {
+            limit: spec.max_prefixes,
+            action: spec.max_prefixes_action,
+            restart_time: spec.max_prefixes_restart_time,
+            warning: spec.max_prefixes_warning,
+        };
+        let max_prefixes = max_prefixes.check()?;
         Ok(BgpPeer {
             meta: self.metadata,
             node,
@@ -272,7 +281,7 @@ impl Envelope<BgpPeerSpec> {
             keepalive_time: spec.keepalive_time,
             hold_time: spec.hold_time,
             passive: spec.passive,
-            max_prefixes: spec.max_prefixes,
+            max_prefixes,
             bfd: spec.bfd.map(BfdSpec::check).transpose()?,
             add_path: spec.add_path,
             add_path_limit: add_path::check_limit(spec.add_path_limit)?,

@@ -37,7 +37,7 @@ pub struct PeerView {
     pub state: SessionState,
     /// Since when `state` is so.
     pub since: String,
-    /// Why the state is as it is; for a session that is not up, what hinders it.
+    /// For a session that is not up, what hinders it; for one that is, what is wrong with it all the same.
     pub reason: String,
     /// What was agreed on; while not Established, what will be offered.
     pub families: Vec<Family>,
@@ -67,6 +67,15 @@ pub struct PeerView {
     pub established_count: u64,
     /// What ended the session last, if any was.
     pub last_error: Option<String>,
+    /// How many prefixes it may send, where that is bounded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_prefixes: Option<u32>,
+    /// Faulty attributes that were repaired, or whose routes were withdrawn (RFC 7606), since the peer was configured.
+    #[serde(default)]
+    pub faults: u64,
+    /// The last of them and what came of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_fault: Option<String>,
     /// The BFD session with it, where one is wanted.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bfd: Option<BfdView>,
