@@ -310,6 +310,29 @@ fn internal_peers_are_offered_several_paths_both_ways_and_external_ones_to_recei
 }
 
 #[test]
+fn a_peer_with_a_gateway_of_its_own_is_reached_by_it_and_so_is_what_lies_behind() {
+    let objects = node("n1", "10.0.0.1/24", "10.244.1.0/24", "")
+        + &node("n2", "10.7.0.2/24", "10.244.2.0/24", "")
+        + &object("BGPPeer", "far", "{peerIP: 10.9.0.9, asNumber: 65000, reachableBy: 10.0.0.7}")
+        + &object("BGPPeer", "lost", "{peerIP: 'fd00::9', asNumber: 65000, reachableBy: 'fd00::7'}")
+        + &object("BGPPeer", "near", "{peerIP: 10.0.0.7, asNumber: 65000, reachableBy: 10.0.0.7}")
+        + &object("BGPPeer", "nodes", "{peerSelector: \"rack == 'r-n2'\", reachableBy: 10.0.0.8}")
+        + &object("BGPPeer", "other", "{peerIP: 10.9.0.8, asNumber: 65000, reachableBy: 10.0.0.7, node: n2}");
+    let mut facts = uplink();
+    facts.push(learned("192.0.2.0/24", &["10.9.0.9"]));
+    assert_eq!(
+        lines(&plan(&objects, facts), "route"),
+        [
+            "route 10.7.0.2/32 via 10.0.0.8 dev eth0 proto margay metric 1024",
+            "route 10.9.0.9/32 via 10.0.0.7 dev eth0 proto margay metric 1024",
+            "route blackhole 10.244.1.0/24 proto margay metric 1024",
+            "route 192.0.2.0/24 via 10.0.0.7 dev eth0 proto margay metric 1024 # no tunnel: no IPPool covers it",
+            "route fd00::9/128 not usable: next hop fd00::7 can't be reached: no route to it",
+        ]
+    );
+}
+
+#[test]
 fn routes_of_a_link_local_peer_go_over_its_link() {
     let hop = |address: &str, link_local: Option<&str>, scope: u32| NextHop {
         address: address.parse().unwrap(),

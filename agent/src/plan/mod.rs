@@ -7,6 +7,7 @@ pub mod drain;
 pub mod encap;
 pub mod forecast;
 pub mod foresee;
+mod gateways;
 pub mod mtu;
 mod nat;
 mod neighbours;

@@ -1,6 +1,6 @@
 //! Routes that should be in the kernel, each with its reasons: pods, own blocks, and what was learned.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -11,6 +11,7 @@ use model::object::Node;
 use model::{Prefix, kernel};
 
 use super::encap::{Encap, Encaps};
+use super::gateways::gateways;
 use crate::world::World;
 
 /// One route: where it comes from, and what should be in the kernel for it.
@@ -52,6 +53,7 @@ impl fmt::Display for Unusable {
 pub fn prefixes(world: &World) -> BTreeSet<Prefix> {
     let mut prefixes: BTreeSet<Prefix> = world.learned.prefixes().copied().collect();
     prefixes.extend(world.leases.iter().flat_map(|lease| lease.addresses.iter().copied().map(Prefix::host)));
+    prefixes.extend(gateways(world).into_keys().map(Prefix::host));
     if let Some(node) = world.objects.node(&world.node) {
         prefixes.extend(&node.pod_cidrs);
     }
@@ -66,6 +68,7 @@ pub struct Router<'a> {
     encaps: Encaps<'a>,
     tunnel: Option<u32>,
     ways: HashMap<IpAddr, Vec<NextHop>>,
+    gateways: BTreeMap<IpAddr, IpAddr>,
 }
 
 impl<'a> Router<'a> {
@@ -77,6 +80,7 @@ impl<'a> Router<'a> {
             encaps: Encaps::new(world),
             tunnel: world.kernel.link(kernel::TUNNEL).map(|link| link.index),
             ways: HashMap::new(),
+            gateways: gateways(world),
         }
     }
 
@@ -85,9 +89,20 @@ impl<'a> Router<'a> {
         Router { tunnel: Some(index), ..self }
     }
 
-    /// The route of one prefix, if any source has one: a pod before a block before what was learned.
+    /// The route of one prefix, if any source has one: a pod before a block before a peer with a gateway before what was
+    /// learned.
     pub fn route(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
-        of_pod(self.world, prefix).or_else(|| of_block(self.own?, prefix)).or_else(|| self.of_learned(prefix))
+        let own = of_pod(self.world, prefix).or_else(|| of_block(self.own?, prefix));
+        own.or_else(|| self.of_gateway(prefix)).or_else(|| self.of_learned(prefix))
+    }
+
+    /// The way to a peer by the gateway that its BGPPeer names.
+    fn of_gateway(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
+        let peer = prefix.is_host().then(|| prefix.address())?;
+        let gateway = *self.gateways.get(&peer)?;
+        let hops = NextHops::new(self.way(peer).iter().copied());
+        let route = hops.map(|hops| Route::unicast(*prefix, hops)).map_err(|_| Unusable::Unreachable(vec![gateway]));
+        Some(RoutePlan { source: RouteSource::Gateway, route, encap: Vec::new() })
     }
 
     fn of_learned(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
@@ -128,7 +143,9 @@ impl<'a> Router<'a> {
     }
 
     fn way(&mut self, next_hop: IpAddr) -> &[NextHop] {
-        self.ways.entry(next_hop).or_insert_with(|| resolve(self.world, next_hop))
+        // What leads to a peer by its gateway is a route of ours, which are not looked at.
+        let towards = self.gateways.get(&next_hop).copied().unwrap_or(next_hop);
+        self.ways.entry(next_hop).or_insert_with(|| resolve(self.world, towards))
     }
 }
 

@@ -156,6 +156,7 @@ impl Reconciler {
     fn reason(&self, prefix: &Prefix, source: RouteSource) -> String {
         match source {
             RouteSource::Block => "own block: what no pod has is dropped here".to_string(),
+            RouteSource::Gateway => "a BGP peer, by the gateway that its BGPPeer names (reachableBy)".to_string(),
             RouteSource::Pod => match self.world.leases.holder(prefix.address()) {
                 Some(lease) => format!("pod {}", owner(lease)),
                 None => "pod".to_string(),

@@ -130,6 +130,9 @@ fn touches(object: &Object) -> Dirty {
         // Addresses decide tunnels, pod CIDRs decide blocks, labels decide peers.
         Object::Node(_) => Dirty { bgp: true, tunnel: true, routes: DirtyRoutes::All, ..Dirty::default() },
         Object::IpPool(_) => Dirty { bgp: true, tunnel: true, nat: true, routes: DirtyRoutes::All, ..Dirty::default() },
+        Object::BgpPeer(peer) if peer.reachable_by.is_some() => {
+            Dirty { bgp: true, routes: DirtyRoutes::All, ..Dirty::default() }
+        }
         Object::BgpConfiguration(_) | Object::BgpPeer(_) | Object::BgpFilter(_) | Object::Secret(_) => {
             Dirty { bgp: true, ..Dirty::default() }
         }

@@ -49,6 +49,8 @@ pub enum RouteSource {
     Bgp,
     /// A block of this node's.
     Block,
+    /// A BGP peer's `reachableBy`.
+    Gateway,
     /// A pod on this node.
     Pod,
 }
@@ -59,6 +61,7 @@ impl RouteSource {
         match self {
             RouteSource::Bgp => "bgp",
             RouteSource::Block => "block",
+            RouteSource::Gateway => "gateway",
             RouteSource::Pod => "pod",
         }
     }
