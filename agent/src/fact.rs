@@ -1,5 +1,8 @@
 //! Facts: the one closed list of what can happen to an agent, each a line of JSON when recorded.
 
+use std::net::Ipv6Addr;
+use std::num::NonZeroU32;
+
 use bgp::speaker::{PeerChange, RouteChange};
 use dataplane::actual::KernelEvent;
 use ipam::Record;
@@ -23,6 +26,13 @@ pub enum Fact {
     Learned(RouteChange),
     /// A session changed its state.
     Session(PeerChange),
+    /// A router has advertised itself on the link of an interface.
+    Router {
+        /// The interface's index.
+        interface: NonZeroU32,
+        /// Its link-local address.
+        address: Ipv6Addr,
+    },
     /// A lease began, was plumbed, or ended: written down already.
     Lease(Record),
     /// An operator took the node out of service, with this message for its peers; or back in.

@@ -15,7 +15,7 @@ use crate::fact::{Fact, Source};
 pub use crate::reconcile::Status;
 use crate::reconcile::{Birth, Reconciler, Recorder};
 use crate::speaker::{self, Batch, Listen, Wanted};
-use crate::watch as watchers;
+use crate::watch::{self as watchers, routers::Routers};
 
 /// Facts that may wait: more than that and the sources wait.
 const FACTS: usize = 8192;
@@ -94,6 +94,7 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
         tracing::debug!(%error, "ip route will print our routes' protocol as a number");
     }
     let (facts, inbox) = mpsc::channel(FACTS);
+    let routers = Routers::new(facts.clone());
     let objects = facts.clone();
     watchers::objects::watch(options.objects.clone(), move |fact| objects.blocking_send(fact).is_ok())
         .map_err(|e| io::Error::new(e.kind(), format!("--objects {}: {e}", options.objects.display())))?;
@@ -118,7 +119,7 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     let (told, status) = watch::channel(Status::default());
     let (ending, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let turn = Loop { core: Reconciler::new(birth), born: Instant::now(), speaker, told, waiting: Vec::new() };
+    let turn = Loop { core: Reconciler::new(birth), born: Instant::now(), speaker, routers, told, waiting: Vec::new() };
     std::thread::Builder::new().name("reconcile".into()).spawn(move || {
         runtime.block_on(turn.run(inbox, done, asked, consulted));
         drop(ending);
@@ -161,6 +162,7 @@ struct Loop {
     core: Reconciler,
     born: Instant,
     speaker: speaker::Handle,
+    routers: Routers,
     told: watch::Sender<Status>,
     /// ADDs for links whose namesakes are still being removed.
     waiting: Vec<Asked>,
@@ -228,6 +230,7 @@ impl Loop {
         if let Some(plan) = self.core.take_bgp() {
             plan.problems.iter().for_each(|problem| tracing::warn!(problem, "peering"));
             let listen = Listen { port: plan.listen_port, addresses: plan.listen_on };
+            self.routers.want(&plan.solicit);
             self.speaker.want(Wanted { config: plan.config, listen });
         }
         let status = self.core.status();

@@ -22,13 +22,13 @@ const NICE: i32 = -20;
 
 /// Where the packets of one family and kind of session arrive.
 #[derive(Debug)]
-pub(super) struct Receiver {
+pub(crate) struct Receiver {
     socket: Socket,
 }
 
 /// What came.
 #[derive(Debug)]
-pub(super) struct Datagram {
+pub(crate) struct Datagram {
     pub from: IpAddr,
     /// TTL or hop limit on arrival.
     pub ttl: u8,
@@ -37,7 +37,7 @@ pub(super) struct Datagram {
 }
 
 impl Datagram {
-    pub(super) fn payload(&self) -> &[u8] {
+    pub(crate) fn payload(&self) -> &[u8] {
         self.payload.get(..self.length).unwrap_or(&self.payload)
     }
 }
@@ -50,8 +50,13 @@ impl Receiver {
         Ok(Receiver { socket })
     }
 
+    /// Of any socket of datagrams that says with which TTL they came.
+    pub(crate) fn of(socket: Socket) -> Receiver {
+        Receiver { socket }
+    }
+
     /// The next datagram, if one waits. One without address or TTL, which the kernel does not deliver, is an error.
-    pub(super) fn next(&self) -> io::Result<Option<Datagram>> {
+    pub(crate) fn next(&self) -> io::Result<Option<Datagram>> {
         let mut payload = [MaybeUninit::new(0); PAYLOAD];
         let mut control = [MaybeUninit::new(0); CONTROL];
         // As large as either family's.

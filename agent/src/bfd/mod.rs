@@ -8,7 +8,7 @@
 //! kernel to be run before others, so that however busy the agent or the node is, no packet is late.
 
 mod board;
-mod kernel;
+pub(crate) mod kernel;
 mod thread;
 
 use std::collections::BTreeMap;

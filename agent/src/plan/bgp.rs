@@ -3,9 +3,10 @@
 //! Peers come from three places, the more particular winning where two name the same address and port: BGPPeers for some
 //! nodes, BGPPeers for all, the mesh. A BGPPeer with a `peerSelector` works both ways unless it says otherwise.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use bgp::bfd;
@@ -32,6 +33,8 @@ pub struct BgpPlan {
     pub listen_port: u16,
     /// Where to listen: everywhere if empty.
     pub listen_on: Vec<IpAddr>,
+    /// Interfaces on whose links routers are to be found, and told that this node is one (RFC 4861).
+    pub solicit: BTreeSet<NonZeroU32>,
     /// What is wanted and can't be, one sentence each.
     pub problems: Vec<String>,
 }
@@ -44,6 +47,7 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
         config: None,
         listen_port: settings.listen_port(objects, world.node.as_str()),
         listen_on: vec![],
+        solicit: BTreeSet::new(),
         problems: vec![],
     };
     let Some(node) = objects.node(&world.node) else {
@@ -78,6 +82,7 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
         local_as: config.local_as,
         found: BTreeMap::new(),
         ranges: BTreeMap::new(),
+        solicit: BTreeSet::new(),
         problems: vec![],
     };
     peers.add_objects();
@@ -87,6 +92,7 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
         config.link_locals = world.kernel.link_locals();
     }
     config.ranges = peers.ranges;
+    plan.solicit = peers.solicit;
     let ranged = config.ranges.values().map(|range| &**range.peer());
     if config.peers.values().chain(ranged).any(|peer| peer.filters.ask_for_interfaces()) {
         let subnets = world.kernel.subnets().into_iter();
@@ -180,6 +186,7 @@ pub(super) struct Peers<'a> {
     pub(super) local_as: Asn,
     found: BTreeMap<PeerKey, PeerConfig>,
     pub(super) ranges: BTreeMap<Prefix, ListenRange>,
+    pub(super) solicit: BTreeSet<NonZeroU32>,
     pub(super) problems: Vec<String>,
 }
 

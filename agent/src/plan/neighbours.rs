@@ -26,7 +26,7 @@ impl Peers<'_> {
                 }
             }
             Whom::Range { prefix, most } => self.add_range(peer, kind, *prefix, *most, remote),
-            Whom::Interface(_) => {}
+            Whom::Interface(name) => self.add_link(peer, kind, name, remote),
         }
     }
 
@@ -54,6 +54,26 @@ impl Peers<'_> {
                 .push(format!("BGPPeer/{name}: spec.peerIP: there is no interface {interface}: no session with {to}"));
         }
         Some(key.on_link(scope?))
+    }
+
+    /// A peer for each router that has advertised itself on the link.
+    fn add_link(&mut self, peer: &BgpPeer, kind: PeerKind, interface: &str, remote: RemoteAs) {
+        let problem = |what: String| format!("BGPPeer/{}: spec.peerInterface: {what}", peer.meta.name);
+        let Some(scope) = self.world.kernel.scope(interface) else {
+            return self.problems.push(problem(format!("there is no interface {interface}: no session")));
+        };
+        self.solicit.insert(scope);
+        let of_link = self.world.routers.iter().filter(|(link, _)| *link == scope);
+        let others = of_link.filter(|(_, router)| self.world.kernel.link_with((*router).into()).is_none());
+        let routers: Vec<IpAddr> = others.map(|(_, router)| (*router).into()).collect();
+        if routers.is_empty() {
+            self.problems.push(problem(format!("no router has advertised itself on {interface} yet")));
+        }
+        for router in routers {
+            let mut config = self.by_object(peer, kind, router, remote);
+            config.interface = Some(interface.to_string());
+            self.add(PeerKey::new(router).on_link(scope), config, Some(peer));
+        }
     }
 
     fn add_range(&mut self, peer: &BgpPeer, kind: PeerKind, prefix: Prefix, most: u32, remote: RemoteAs) {

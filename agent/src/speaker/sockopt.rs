@@ -104,6 +104,18 @@ pub fn set_receive_ttl(socket: &impl AsFd, family: Family) -> io::Result<()> {
     }
 }
 
+/// Lets only these types of ICMPv6 through to a raw socket (`struct icmp6_filter`, linux/icmpv6.h: a bit blocks).
+pub fn set_icmpv6_types(socket: &impl AsFd, types: &[u8]) -> io::Result<()> {
+    const ICMPV6_FILTER: i32 = 1;
+    let mut filter = [u32::MAX; 8];
+    for kind in types {
+        if let Some(word) = filter.get_mut(usize::from(kind / 32)) {
+            *word &= !(1 << (kind % 32));
+        }
+    }
+    set(socket, libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &filter)
+}
+
 /// What every session's socket has: no Nagle delay, DSCP CS6.
 pub fn set_common(socket: &impl AsFd, family: Family) -> io::Result<()> {
     SockRef::from(socket).set_tcp_nodelay(true)?;

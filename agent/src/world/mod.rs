@@ -5,6 +5,8 @@ pub mod learned;
 pub mod objects;
 
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
+use std::num::NonZeroU32;
 
 use dataplane::want::RouteKey;
 use model::{NodeName, Prefix};
@@ -25,6 +27,8 @@ pub struct World {
     pub kernel: Kernel,
     /// What the speaker believes.
     pub learned: Learned,
+    /// The routers that have advertised themselves, with the interface's index.
+    pub routers: BTreeSet<(NonZeroU32, Ipv6Addr)>,
     /// Who holds which address.
     pub leases: ipam::Leases,
     /// Set while an operator has the node out of service: the message for its peers.
@@ -106,6 +110,7 @@ impl World {
             objects: Objects::default(),
             kernel: Kernel::default(),
             learned: Learned::default(),
+            routers: BTreeSet::new(),
             leases: ipam::Leases::default(),
             drained: None,
             synced: BTreeSet::new(),
@@ -125,6 +130,10 @@ impl World {
             Fact::Kernel(event) => self.kernel.learn(event),
             Fact::Learned(change) => self.learned.learn(change),
             Fact::Session(change) => self.learned.learn_session(change),
+            Fact::Router { interface, address } => {
+                self.routers.insert((interface, address));
+                Dirty { bgp: true, ..Dirty::nothing() }
+            }
             Fact::Lease(record) => self.learn_lease(record),
             Fact::Drained(message) => {
                 self.drained = message;
