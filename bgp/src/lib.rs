@@ -31,6 +31,7 @@ pub mod bmp;
 pub mod change;
 pub mod config;
 mod filter;
+mod mrt;
 mod neighbours;
 pub mod rib;
 pub mod role;

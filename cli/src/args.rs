@@ -117,6 +117,12 @@ pub enum BgpCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Write the table into a file that other tools read.
+    Dump {
+        /// The file, in the MRT format (RFC 6396); - is standard output.
+        #[arg(long, value_name = "FILE")]
+        mrt: PathBuf,
+    },
     /// BMP stations: whether they are connected, what they are told, why not.
     #[command(visible_alias = "station")]
     Stations {

@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod diags;
 mod drain;
+mod dump;
 mod filter;
 mod output;
 mod plan;
@@ -95,6 +96,7 @@ fn bgp(client: &mut Client, command: BgpCommand) -> anyhow::Result<()> {
             let peers: Vec<PeerView> = client.show(Show::BgpPeers)?;
             show(&peers, output.format, |detail| view::peer::list(&peers, detail))
         }
+        BgpCommand::Dump { mrt } => dump::dump(client, &mrt),
         BgpCommand::Stations { output } => {
             let stations: Vec<StationView> = client.show(Show::BgpStations)?;
             show(&stations, output.format, |detail| view::station::list(&stations, detail))

@@ -24,6 +24,7 @@ const FOR_TESTS: &[(&str, &str)] = &[
     ("/usr/bin/gobgpd", "gobgpd"),
     ("/usr/sbin/bgpd", "openbgpd"),
     ("/usr/bin/tshark", "tshark"),
+    ("/usr/bin/bgpdump", "bgpdump"),
 ];
 
 /// Debian asks this program whether an installation may start a service: 101 is no (invoke-rc.d).

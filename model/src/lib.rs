@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod asn;
+pub mod base64;
 pub mod family;
 pub mod filter;
 pub mod identity;

@@ -32,9 +32,12 @@ impl Reconciler {
             Show::ObjectErrors => answer(&self.object_errors()),
             Show::History { of } => answer(&self.history.view(of.as_deref(), &self.world.kernel.actual.names())),
             Show::Diags => answer(&self.diags(now)),
-            Show::BgpPeers | Show::BgpStations | Show::BgpRoutes(_) | Show::FilterTest(_) | Show::Plan(_) => {
-                refuse(RefusalCode::Internal, "this is not for the reconcile loop alone to answer")
-            }
+            Show::BgpPeers
+            | Show::BgpStations
+            | Show::BgpDump { .. }
+            | Show::BgpRoutes(_)
+            | Show::FilterTest(_)
+            | Show::Plan(_) => refuse(RefusalCode::Internal, "this is not for the reconcile loop alone to answer"),
         }
     }
 

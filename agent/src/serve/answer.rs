@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use bgp::speaker::Why;
-use model::Prefix;
-use model::api::show::{BgpRoutes, DrainState, NodeStatusView, PeerView, Proposal, RouteWhyView, Show};
+use model::api::show::{
+    BgpRoutes, DrainState, DumpCursor, DumpPage, NodeStatusView, PeerView, Proposal, RouteWhyView, Show,
+};
 use model::api::{Answer, Refusal, RefusalCode, Reply, Request};
+use model::{Prefix, base64};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -72,6 +74,7 @@ impl Front {
     async fn show(&self, show: Show) -> Answered<Answer> {
         match show {
             Show::BgpPeers => answer(&self.peers().await?),
+            Show::BgpDump { after } => self.dump(after).await,
             Show::BgpStations => answer(&self.speaker.stations().await.map_err(ended)?),
             Show::BgpRoutes(question) => self.routes(question).await,
             Show::FilterTest(question) => answer(&self.speaker.filter_test(question).await.map_err(ended)?),
@@ -87,6 +90,12 @@ impl Front {
 
     async fn routes(&self, question: BgpRoutes) -> Answered<Answer> {
         answer(&self.speaker.routes(question).await.map_err(ended)?)
+    }
+
+    async fn dump(&self, after: Option<DumpCursor>) -> Answered<Answer> {
+        let piece = self.speaker.dump(after).await.map_err(ended)?;
+        let piece = piece.map_err(|e| Refusal { code: RefusalCode::TryAgain, message: e.to_string() })?;
+        answer(&DumpPage { records: base64::encode(&piece.octets), next: piece.next })
     }
 
     async fn node_status(&self) -> Answered<Answer> {

@@ -18,9 +18,9 @@ mod stations;
 
 use std::sync::Arc;
 
-use bgp::speaker::{Rehearsal, Why};
+use bgp::speaker::{DumpPiece, PeersChanged, Rehearsal, Why};
 use bgp::{PeerKey, Speaker, SpeakerConfig};
-use model::api::show::{BgpRoutes, FilterTest, FilterTestView, PeerView, RoutePage, StationView};
+use model::api::show::{BgpRoutes, DumpCursor, FilterTest, FilterTestView, PeerView, RoutePage, StationView};
 use model::{Prefix, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -65,6 +65,7 @@ enum Command {
     Routes { question: BgpRoutes, answer: oneshot::Sender<RoutePage> },
     FilterTest { question: FilterTest, answer: oneshot::Sender<Vec<FilterTestView>> },
     Why { prefix: Prefix, answer: oneshot::Sender<Option<(Prefix, Why)>> },
+    Dump { after: Option<DumpCursor>, answer: oneshot::Sender<Result<DumpPiece, PeersChanged>> },
     Stations { answer: oneshot::Sender<Vec<StationView>> },
     Problems { answer: oneshot::Sender<Vec<String>> },
     Drained { answer: oneshot::Sender<bool> },
@@ -170,6 +171,11 @@ impl Handle {
                 Rehearsed { rehearsal: Some(work.await.map_err(|_| Ended)?), notes: Vec::new() }
             }
         })
+    }
+
+    /// Some records of an MRT file.
+    pub async fn dump(&self, after: Option<DumpCursor>) -> Result<Result<DumpPiece, PeersChanged>, Ended> {
+        self.ask(|answer| Command::Dump { after, answer }).await
     }
 
     /// All BMP stations, in order of address.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bgp::bfd::Fall;
-use bgp::speaker::{CloseReason, ConnId, ConnectError, Dial, Input, Output, PeerChange, StationInput};
+use bgp::speaker::{CloseReason, ConnId, ConnectError, Dial, DumpPiece, Input, Output, PeerChange, StationInput};
 use bgp::wire::{Context, Message, Notification, PeerKind};
 use bgp::{PeerConfig, PeerKey, Speaker, SpeakerConfig};
 use bytes::Bytes;
@@ -397,6 +397,12 @@ impl Loop {
                     })
                 });
                 drop(answer.send(why));
+            }
+            Command::Dump { after, answer } => {
+                let today = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                let time = u32::try_from(today.as_secs()).unwrap_or(u32::MAX);
+                let nothing = || Ok(DumpPiece { octets: Vec::new(), next: None });
+                drop(answer.send(self.speaker.as_ref().map_or_else(nothing, |s| s.dump(after.as_ref(), time))));
             }
             Command::Stations { answer } => {
                 let statuses = self.speaker.as_ref().map(Speaker::stations).unwrap_or_default();

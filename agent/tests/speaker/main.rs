@@ -7,6 +7,7 @@ mod bfd;
 mod bird;
 mod frr;
 mod hostile;
+mod mrt;
 mod neighbours;
 mod net;
 mod security;

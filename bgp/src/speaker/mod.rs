@@ -7,6 +7,7 @@ mod act;
 mod configure;
 mod crowding;
 mod drain;
+mod dump;
 mod dynamic;
 mod filter_test;
 mod io;
@@ -30,6 +31,7 @@ use model::{Prefix, Time};
 pub(crate) use self::configure::local;
 pub use self::crowding::{Excess, MaxPrefixes};
 use self::drain::Draining;
+pub use self::dump::{DumpPiece, PeersChanged};
 pub use self::dynamic::Refused;
 pub use self::io::{
     Best, CloseReason, ConnId, ConnectError, Dial, Input, NextHop, NextHops, Output, PeerChange, RouteChange,

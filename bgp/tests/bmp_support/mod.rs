@@ -237,6 +237,11 @@ impl Watched {
 }
 
 fn line(row: &RouteView) -> String {
+    format!("{} {}", row.prefix, path(row))
+}
+
+/// AS_PATH as text.
+pub fn path(row: &RouteView) -> String {
     let path: Vec<String> = row
         .as_path
         .iter()
@@ -245,7 +250,7 @@ fn line(row: &RouteView) -> String {
             AsPathItem::Set(_) => panic!("a set"),
         })
         .collect();
-    format!("{} {}", row.prefix, path.join(" "))
+    path.join(" ")
 }
 
 /// Numbers that look like chance (xorshift).

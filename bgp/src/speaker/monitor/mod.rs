@@ -127,6 +127,11 @@ impl Monitor {
         self.epoch + now.since(Time::START)
     }
 
+    /// AS number and BGP identifier of a peer whose session is up.
+    pub(super) fn identity(&self, source: Source) -> Option<(u32, u32)> {
+        self.up.get(&source).map(Up::identity)
+    }
+
     pub(super) fn deadline(&self) -> Option<Time> {
         self.statistics_at
     }

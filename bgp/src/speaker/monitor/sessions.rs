@@ -56,6 +56,11 @@ impl Up {
         PeerHeader { time, flags, ..self.header.clone() }
     }
 
+    /// AS number and BGP identifier.
+    pub(super) fn identity(&self) -> (u32, u32) {
+        (self.header.asn, self.header.bgp_id)
+    }
+
     /// The flags of what it is sent.
     pub(super) fn out_flags(&self) -> Flags {
         let out = Flags::ADJ_RIB_OUT.and(Flags::POST_POLICY);

@@ -94,7 +94,11 @@ impl Speaker {
     }
 
     /// A route of our own has no next hop before it is told: here it is this node.
-    fn with_next_hop<'a>(&self, family: Family, attributes: &'a Attributes) -> Cow<'a, Attributes> {
+    pub(in crate::speaker) fn with_next_hop<'a>(
+        &self,
+        family: Family,
+        attributes: &'a Attributes,
+    ) -> Cow<'a, Attributes> {
         let own = match family {
             Family::Ipv4 => self.local.ipv4.unwrap_or(Ipv4Addr::from_bits(self.local.router_id.bits())).into(),
             Family::Ipv6 => self.local.ipv6.map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), IpAddr::V6),

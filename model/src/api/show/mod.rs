@@ -4,6 +4,7 @@
 
 mod bfd;
 mod bgp;
+mod dump;
 mod filter;
 mod history;
 mod ipam;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::bfd::{BfdState, BfdView};
 pub use self::bgp::{AsPathItem, PeerKind, PeerView, RoutePage, RouteView, SessionState};
+pub use self::dump::{DumpCursor, DumpPage};
 pub use self::filter::{FilterTest, FilterTestView, Judged};
 pub use self::history::{ChangeKind, ChangeView};
 pub use self::ipam::{
@@ -44,6 +46,12 @@ pub enum Show {
     NodeStatus,
     /// A list of [`PeerView`], in order of address.
     BgpPeers,
+    /// One [`DumpPage`] of an MRT file: the first, or what comes after another.
+    BgpDump {
+        /// Where the page before ended.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<DumpCursor>,
+    },
     /// A list of [`StationView`], in order of address.
     BgpStations,
     /// One [`RoutePage`].
