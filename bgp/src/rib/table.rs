@@ -120,7 +120,8 @@ impl<P: Copy + Eq + Hash> Table<P> {
 
     /// One above the highest id in use.
     pub(crate) fn end(&self) -> DestId {
-        self.chunks.iter().map(Vec::len).sum::<usize>() as DestId
+        let whole = self.chunks.len().saturating_sub(1) * CHUNK; // all but the last one are full
+        (whole + self.chunks.last().map_or(0, Vec::len)) as DestId
     }
 
     /// The destination, unless its id is free.
