@@ -133,3 +133,27 @@ fn the_long_lived_restart_time_is_the_peers_before_the_nodes_before_the_clusters
     let problem = "spec.longLivedRestartTime: must be at most 16777215s (RFC 9494 §3.1)";
     assert_eq!(wrong(&peer(", longLivedRestartTime: 4661h")), format!("test.yaml: BGPPeer/tor: {problem}"));
 }
+
+#[test]
+fn communities_of_all_kinds_go_with_own_prefixes_and_a_nodes_own_list_replaces_the_clusters() {
+    let of = |more: &str| {
+        let config = config(&(node("") + more));
+        let own = config.originate.into_values().next().unwrap();
+        (own.communities, own.large_communities)
+    };
+    let list = |name: &str, cidr: &str, communities: &str| {
+        let named = "communities: [{name: blue, value: '65000:1'}, {name: big, value: '4200000000:1:2'}]";
+        let spec = format!("{{{named}, prefixAdvertisements: [{{cidr: '{cidr}', communities: [{communities}]}}]}}");
+        object("BGPConfiguration", name, &spec)
+    };
+    let blue = 65000 << 16 | 1;
+    let default = list("default", "10.244.0.0/16", "blue, big, '65000:2', '65000:1'");
+    assert_eq!(of(&default), (vec![blue, blue + 1], vec![[4_200_000_000, 1, 2]]), "each once");
+    assert_eq!(of(&list("default", "10.245.0.0/16", "blue")), (vec![], vec![]), "of another prefix");
+    let own = list("node.n1", "10.244.1.0/24", "'65535:65281'");
+    assert_eq!(of(&(default.clone() + &own)), (vec![0xffff_ff01], vec![]), "instead of the cluster's");
+    let ipv6 = list("node.n1", "fd00::/8", "'1:1'");
+    assert_eq!(of(&(default.clone() + &ipv6)).0, [blue, blue + 1], "of the other family");
+    let other = list("node.n2", "10.244.1.0/24", "'1:1'");
+    assert_eq!(of(&(default + &other)).0, [blue, blue + 1], "of another node");
+}

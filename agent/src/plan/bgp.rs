@@ -131,6 +131,14 @@ impl<'a> Settings<'a> {
         let mut configurations = self.own.into_iter().chain(self.default);
         configurations.find_map(|c| c.long_lived_restart_time).map(|time| time.0)
     }
+    /// The node's own of a family, or else everybody's: as Calico has it, the one list replaces the other.
+    fn prefix_advertisements(&self, family: Family) -> impl Iterator<Item = &'a object::PrefixAdvertisement> {
+        let of_family = move |c: &'a BgpConfiguration| {
+            c.prefix_advertisements.iter().filter(move |advertisement| advertisement.cidr.family() == family)
+        };
+        let own = self.own.filter(|c| of_family(c).next().is_some());
+        own.or(self.default).into_iter().flat_map(of_family)
+    }
     fn mesh_enabled(&self) -> bool {
         self.default.and_then(|c| c.node_to_node_mesh_enabled).unwrap_or(true)
     }
@@ -158,7 +166,7 @@ fn originate(objects: &Objects, node: &Node, settings: &Settings) -> BTreeMap<Pr
         if withheld {
             continue;
         }
-        let advertisements = settings.own.into_iter().chain(settings.default).flat_map(|c| &c.prefix_advertisements);
+        let advertisements = settings.prefix_advertisements(prefix.family());
         let mut origination = Origination::default();
         for community in advertisements.filter(|a| a.cidr.covers(prefix)).flat_map(|a| &a.communities) {
             match community {

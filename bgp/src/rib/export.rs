@@ -16,13 +16,15 @@ use crate::wire::{Attributes, Community, Draft, NextHop, PeerKind};
 
 /// Whether the members of a group are told of a path that is among the best.
 ///
-/// First the well-known communities (RFC 1997), then the peers' filters, then the policy: own routes always; others as
+/// First the well-known communities that the path came with (RFC 1997), then the peers' filters, then the policy: own routes always; others as
 /// RFC 4456 §6 says of a reflector's internal routes, and what lies in the pools of the cluster across its border.
 /// Between internal peers no filter makes a reflector of a node that is none. Nobody is told back what it said: the
 /// caller leaves the source out.
 pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Path, prefix: Prefix) -> bool {
     let Some(attrs) = shared.attrs.value(path.attrs) else { return false };
     let in_scope = match attrs.scope {
+        // RFC 1997: they bind who receives a route. Our own is told with them, so that the receiver keeps to them.
+        _ if path.source == OWN => true,
         Scope::Anybody => true,
         Scope::OwnAs => group.kind == PeerKind::Internal,
         Scope::Nobody => false,
@@ -160,6 +162,7 @@ mod tests {
     use super::super::table::Age;
     use super::*;
     use crate::config::{ImportPolicy, PeerKey, SpeakerConfig};
+    use crate::wire::attr::ExtendedCommunity;
     use crate::wire::{FamilySet, NextHop, Origin, Transmit};
 
     const LEARNED: Source = 1;
@@ -213,6 +216,39 @@ mod tests {
             let attributes = outgoing(&shared, to, path.attrs, path.source, &[]).unwrap();
             (attributes.communities().collect(), attributes.local_pref)
         })
+    }
+
+    #[test]
+    fn rfc1997_the_well_known_communities_bound_whom_a_learned_route_is_told() {
+        let outside = group(PeerKind::External, LongLivedSupport::Announced);
+        let inside = group(PeerKind::Internal, LongLivedSupport::Announced);
+        for (community, to_outside, to_inside) in [
+            (Community::NO_EXPORT, false, true),
+            (Community::NO_EXPORT_SUBCONFED, false, true),
+            (Community::NO_ADVERTISE, false, false),
+            (Community::GRACEFUL_SHUTDOWN, true, true),
+            (Community::BLACKHOLE, true, true), // carried, not acted on: nobody has agreed on it (RFC 7999 §3.3)
+            (Community(64512 << 16 | 7), true, true),
+        ] {
+            let with_another = [Community(64512 << 16 | 8), community];
+            assert_eq!(told(&outside, &with_another).is_some(), to_outside, "{community}");
+            assert_eq!(told(&inside, &with_another), to_inside.then(|| (with_another.to_vec(), Some(100))));
+        }
+    }
+
+    #[test]
+    fn rfc4360_6_extended_communities_are_carried_and_those_that_are_not_transitive_stay_in_the_as() {
+        let (transitive, of_the_as) = ([0, 2, 0xfc, 0, 0, 0, 0, 7], [0x40, 4, 0xfc, 0, 0, 0, 0, 7]);
+        let (mut shared, path) = learned(&[]);
+        let mut draft = shared.attrs.value(path.attrs).unwrap().attributes.edit();
+        draft.set_extended_communities([transitive, of_the_as].map(ExtendedCommunity));
+        let attrs = shared.attrs.intern(RouteAttrs::new(Arc::new(draft.build())));
+        for (kind, meant) in [(PeerKind::Internal, vec![transitive, of_the_as]), (PeerKind::External, vec![transitive])]
+        {
+            let to = group(kind, LongLivedSupport::Announced);
+            let told = outgoing(&shared, &to, attrs, LEARNED, &[]).unwrap();
+            assert_eq!(told.extended_communities().map(|one| one.0).collect::<Vec<_>>(), meant, "{kind:?}");
+        }
     }
 
     #[test]

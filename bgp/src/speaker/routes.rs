@@ -279,6 +279,7 @@ fn row(prefix: Prefix, attributes: &Attributes) -> RouteView {
         local_pref: attributes.local_pref,
         med: attributes.med,
         communities: attributes.communities().map(community).collect(),
+        extended_communities: attributes.extended_communities().map(|community| community.to_string()).collect(),
         large_communities: attributes.large_communities().map(|community| community.to_string()).collect(),
         path_id: None,
         best: false,

@@ -25,6 +25,7 @@ pub fn list(routes: &[RouteView], detail: Detail) -> String {
             column("MED", |r: &RouteView| optional(&r.med)),
             wide("COMMUNITIES", |r: &RouteView| joined(&r.communities)),
             wide("LARGE-COMMUNITIES", |r: &RouteView| joined(&r.large_communities)),
+            wide("EXTENDED-COMMUNITIES", |r: &RouteView| joined(&r.extended_communities)),
             wide("ORIGINATOR", |r: &RouteView| optional(&r.originator_id)),
             wide("CLUSTERS", |r: &RouteView| joined(&r.cluster_list)),
             wide("OTC", |r: &RouteView| optional(&r.only_to_customer)),

@@ -74,6 +74,7 @@ fn path(next_hop: &str, best: bool, reason: &str) -> RouteView {
         med: None,
         communities: vec!["64512:100".into()],
         large_communities: vec![],
+        extended_communities: vec![],
         path_id: None,
         best,
         multipath: true,

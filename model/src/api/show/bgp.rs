@@ -179,6 +179,9 @@ pub struct RouteView {
     pub communities: Vec<String>,
     /// RFC 8092, `64512:1:2`.
     pub large_communities: Vec<String>,
+    /// RFC 4360, type and value in hexadecimal.
+    #[serde(default)]
+    pub extended_communities: Vec<String>,
     /// RFC 7911; none without add-path.
     pub path_id: Option<u32>,
     /// The best path of its prefix.
