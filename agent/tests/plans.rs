@@ -333,6 +333,40 @@ fn a_peer_with_a_gateway_of_its_own_is_reached_by_it_and_so_is_what_lies_behind(
 }
 
 #[test]
+fn each_router_that_advertises_itself_on_a_link_is_a_peer_there_and_nowhere_else() {
+    let objects = node("n1", "10.0.0.1/24", "10.244.1.0/24", "")
+        + &object("BGPPeer", "up0", "{peerInterface: eth0, peerType: eBGP}")
+        + &object("BGPPeer", "up1", "{peerInterface: eth1, asNumber: 65000}")
+        + &object("BGPPeer", "up9", "{peerInterface: eth9, peerType: eBGP}");
+    let router = |interface: u32, address: &str| Fact::Router {
+        interface: interface.try_into().unwrap(),
+        address: address.parse().unwrap(),
+    };
+    let facts = vec![
+        link(2, "eth0"),
+        link(3, "eth1"),
+        link(4, "eth2"),
+        address(2, "fe80::a", 64),
+        router(2, "fe80::1"),
+        router(2, "fe80::2"),
+        router(2, "fe80::a"),
+        router(4, "fe80::4"),
+    ];
+    let text = plan(&objects, facts);
+    assert_eq!(
+        lines(&text, "peer"),
+        ["peer fe80::1%2 as any other than ours (up0)", "peer fe80::2%2 as any other than ours (up0)"]
+    );
+    assert_eq!(
+        lines(&text, "problem"),
+        [
+            "problem BGPPeer/up1: spec.peerInterface: no router has advertised itself on eth1 yet",
+            "problem BGPPeer/up9: spec.peerInterface: there is no interface eth9: no session",
+        ]
+    );
+}
+
+#[test]
 fn routes_of_a_link_local_peer_go_over_its_link() {
     let hop = |address: &str, link_local: Option<&str>, scope: u32| NextHop {
         address: address.parse().unwrap(),

@@ -62,13 +62,21 @@ pub(super) struct Listeners {
     inbox: mpsc::Sender<Event>,
     listeners: BTreeMap<SocketAddr, Listener>,
     keys: BTreeMap<Prefix, Secret>,
+    /// Within how many hops all peers of a family are, where each has to be within some.
+    distances: [(Family, Option<u8>); 2],
     /// Where listening failed, and why.
     problems: BTreeMap<SocketAddr, String>,
 }
 
 impl Listeners {
     pub(super) fn new(inbox: mpsc::Sender<Event>) -> Listeners {
-        Listeners { inbox, listeners: BTreeMap::new(), keys: BTreeMap::new(), problems: BTreeMap::new() }
+        Listeners {
+            inbox,
+            listeners: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            distances: Family::ALL.map(|f| (f, None)),
+            problems: BTreeMap::new(),
+        }
     }
 
     /// Listens as wished, with the keys of these peers. Sockets that stay as they are are not touched.
@@ -77,6 +85,7 @@ impl Listeners {
         self.listeners.retain(|address, _| wanted.contains(address));
         self.problems.retain(|address, _| wanted.contains(address));
         self.set_keys(config);
+        self.set_distances(config);
         for address in wanted {
             self.open(address);
         }
@@ -107,6 +116,9 @@ impl Listeners {
             for (peer, key) in self.keys.iter().filter(|(peer, _)| same_family(peer, &address)) {
                 set_key(&socket, *peer, Some(key));
             }
+            for (family, distance) in self.distances.iter().filter(|(family, _)| *family == Family::of(address.ip())) {
+                sockopt::set_least_ttl(&socket, *family, *distance)?;
+            }
             let listener = TcpListener::from_std(socket.try_clone()?.into())?;
             let accepting = tokio::spawn(accept(listener, self.inbox.clone())).abort_handle();
             Ok(Listener { socket, accepting })
@@ -129,6 +141,22 @@ impl Listeners {
                 let problem = format!("cannot listen for peers on {address}: {error}{hint}");
                 if self.problems.insert(address, problem.clone()).as_ref() != Some(&problem) {
                     warn!("{problem}");
+                }
+            }
+        }
+    }
+
+    /// Where every peer is protected by its distance, nothing from further away gets as far as a connection.
+    fn set_distances(&mut self, config: &SpeakerConfig) {
+        let distances = Family::ALL.map(|family| (family, distance(config, family)));
+        if distances == self.distances {
+            return;
+        }
+        self.distances = distances;
+        for (address, listener) in &self.listeners {
+            for (family, distance) in distances.iter().filter(|(family, _)| *family == Family::of(address.ip())) {
+                if let Err(error) = sockopt::set_least_ttl(&listener.socket, *family, *distance) {
+                    warn!(%address, %error, "cannot set the least TTL of the listener");
                 }
             }
         }
@@ -165,6 +193,15 @@ fn set_key(listener: &Socket, peer: Prefix, key: Option<&Secret>) {
 
 fn same_family(peer: &Prefix, address: &SocketAddr) -> bool {
     peer.family() == Family::of(address.ip())
+}
+
+/// The greatest distance that any peer of the family may have (RFC 5082); `None` if one may be anywhere.
+fn distance(config: &SpeakerConfig, family: Family) -> Option<u8> {
+    let peers = config.peers.iter().map(|(key, peer)| (Family::of(key.address), peer.ttl_security));
+    let ranges = config.ranges.iter().map(|(prefix, range)| (prefix.family(), range.peer().ttl_security));
+    let mut distances = peers.chain(ranges).filter(|(of, _)| *of == family).map(|(_, distance)| distance);
+    let first = distances.next()?;
+    distances.fold(first, |most, distance| Some(most?.max(distance?)))
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<Socket> {

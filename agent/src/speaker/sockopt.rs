@@ -79,6 +79,14 @@ pub fn set_password(socket: &impl AsFd, peers: Prefix, password: Option<&Secret>
 pub fn set_distance(socket: &impl AsFd, family: Family, hops: Option<u8>) -> io::Result<()> {
     let ttl = if hops.is_some() { TTL_MAX } else { TTL };
     set_ttl(socket, family, ttl)?;
+    set_least_ttl(socket, family, hops)
+}
+
+/// Drops what comes from further away than so many hops (RFC 5082 §3); on a listener the SYN already.
+///
+/// # Errors
+/// Those of `setsockopt`.
+pub fn set_least_ttl(socket: &impl AsFd, family: Family, hops: Option<u8>) -> io::Result<()> {
     let least = hops.map_or(0, |hops| i32::from(u8::MAX) - i32::from(hops.max(1)) + 1);
     let (level, option) = match family {
         Family::Ipv4 => (libc::IPPROTO_IP, libc::IP_MINTTL),
