@@ -73,10 +73,10 @@ fn compare(message: &[u8]) {
         }
         (Message::PeerDown { .. }, BmpMessageBody::PeerDownNotification(read)) => {
             let known = [
-                PeerDownReason::LocalSystemsClosedNotificationPduFollows,
-                PeerDownReason::LocalSystemClosedFsmEventFollows,
+                PeerDownReason::LocalSystemClosedNotificationPduFollows,
+                PeerDownReason::LocalSystemClosedFsmEvenFollows,
                 PeerDownReason::RemoteSystemClosedNotificationPduFollows,
-                PeerDownReason::RemoteSystemClosedNoData,
+                PeerDownReason::RemoteSystemsClosedNoData,
             ];
             assert!(known.contains(&read.reason), "{read:?}");
         }
