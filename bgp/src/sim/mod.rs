@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
+use hashbrown::HashMap;
 use model::Time;
 
 use self::link::Link;
@@ -20,6 +21,9 @@ pub use self::node::Node;
 use crate::config::SpeakerConfig;
 use crate::session::Jitter;
 use crate::speaker::{CloseReason, ConnId, ConnectError, Dial, Input, Output};
+
+/// The retransmission timeout of a short path, doubled with each loss.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
 
 /// A node by number.
 pub type NodeId = usize;
@@ -35,7 +39,13 @@ pub struct Net {
     random: Jitter,
     /// How long octets travel: so much at least, and up to twice as much.
     latency: Duration,
+    /// Of so many segments one is lost, and sent again later; none if zero.
+    lost: u64,
+    /// Ends of links by their names at their nodes.
+    ends: HashMap<(NodeId, ConnId), (usize, End)>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// What waits for two nodes to reach each other again, in order.
+    held: BTreeMap<(NodeId, NodeId), Vec<Event>>,
     /// What went wrong in a way that no network can excuse, such as an order for a closed connection.
     pub faults: Vec<String>,
 }
@@ -85,7 +95,10 @@ impl Net {
             sequence: 0,
             random: Jitter::new(seed),
             latency: Duration::from_micros(500),
+            lost: 0,
+            ends: HashMap::new(),
             cut: BTreeSet::new(),
+            held: BTreeMap::new(),
             faults: Vec::new(),
         }
     }
@@ -118,6 +131,7 @@ impl Net {
         if let Some(node) = self.nodes.get_mut(id) {
             node.speaker = None;
         }
+        self.ends.retain(|(node, _), _| *node != id);
         for link in 0..self.links.len() {
             for end in [End::Dialler, End::Acceptor] {
                 if self.links.get(link).is_some_and(|l| l.node(end) == Some(id) && l.is_open(end)) {
@@ -157,6 +171,12 @@ impl Net {
         self.nodes.iter().enumerate()
     }
 
+    /// From now on one of so many segments is lost at random; TCP sends it again after its timeout (RFC 6298), and
+    /// what was sent after it waits for it.
+    pub fn lose_one_in(&mut self, segments: u64) {
+        self.lost = segments;
+    }
+
     /// Nothing passes between two nodes from now on; what is sent waits.
     pub fn cut(&mut self, a: NodeId, b: NodeId) {
         self.cut.insert((a.min(b), a.max(b)));
@@ -164,7 +184,12 @@ impl Net {
 
     /// The two can reach each other again.
     pub fn heal(&mut self, a: NodeId, b: NodeId) {
-        self.cut.remove(&(a.min(b), a.max(b)));
+        let between = (a.min(b), a.max(b));
+        self.cut.remove(&between);
+        // Before anything that is still under way, for it was sent before.
+        for event in self.held.remove(&between).unwrap_or_default() {
+            self.schedule(Duration::ZERO, event);
+        }
     }
 
     /// SIGSTOP, and SIGCONT after so much time: the node does nothing in between, and then finds its clock far ahead.
@@ -238,24 +263,29 @@ impl Net {
 
     fn travel(&mut self) -> Duration {
         let micros = u64::try_from(self.latency.as_micros()).unwrap_or(1).max(1);
-        Duration::from_micros(micros + self.random.next() % micros)
+        let once = Duration::from_micros(micros + self.random.next() % micros);
+        let mut timeout = RETRANSMISSION;
+        let mut all = once;
+        while self.lost > 0 && self.random.next().is_multiple_of(self.lost) {
+            all += timeout;
+            timeout *= 2;
+        }
+        all
     }
 
-    fn is_cut(&self, link: usize) -> bool {
-        let Some(l) = self.links.get(link) else { return false };
-        let (Some(a), Some(b)) = (l.node(End::Dialler), l.node(End::Acceptor)) else { return false };
-        self.cut.contains(&(a.min(b), a.max(b)))
+    /// The two ends of a link between which nothing passes.
+    fn cut_between(&self, link: usize) -> Option<(NodeId, NodeId)> {
+        let l = self.links.get(link)?;
+        let there = || self.nodes.iter().position(|node| node.addresses.contains(&l.remote.ip()));
+        let (a, b) = (l.node(End::Dialler)?, l.node(End::Acceptor).or_else(there)?);
+        let between = (a.min(b), a.max(b));
+        self.cut.contains(&between).then_some(between)
     }
 
     fn happen(&mut self, event: Event) {
-        let held = !matches!(event, Event::Wake { .. } | Event::Drained { .. } | Event::Refused { .. });
-        if held && event.link().is_some_and(|link| self.is_cut(link)) {
-            let at = self.now + Duration::from_millis(100);
-            if let Some(l) = event.link().and_then(|link| self.links.get_mut(link)) {
-                l.in_order(End::Dialler, at);
-                l.in_order(End::Acceptor, at);
-            }
-            return self.schedule_at(at, event);
+        let passes = matches!(event, Event::Wake { .. } | Event::Drained { .. } | Event::Refused { .. });
+        if !passes && let Some(between) = event.link().and_then(|link| self.cut_between(link)) {
+            return self.held.entry(between).or_default().push(event);
         }
         if let Some(until) = self.frozen(&event) {
             return self.schedule_at(until, event);
@@ -324,6 +354,7 @@ impl Net {
         let mut at = self.now + back;
         if let Some(l) = self.links.get_mut(link) {
             l.accept(id, conn);
+            self.ends.insert((id, conn), (link, End::Acceptor));
             at = l.in_order(End::Dialler, at);
         }
         self.schedule_at(at, Event::SynAck { link });
@@ -414,6 +445,7 @@ impl Net {
         }
         self.links.push(Link::new(id, dial.conn, local, remote));
         let link = self.links.len() - 1;
+        self.ends.insert((id, dial.conn), (link, End::Dialler));
         let there = self.travel();
         self.schedule(there, Event::Syn { link });
     }
@@ -430,7 +462,8 @@ impl Net {
     }
 
     fn find(&self, id: NodeId, conn: ConnId) -> Option<(usize, End)> {
-        self.links.iter().enumerate().rev().find_map(|(link, l)| Some((link, l.end_of(id, conn)?)))
+        let (link, _) = *self.ends.get(&(id, conn))?;
+        Some((link, self.links.get(link)?.end_of(id, conn)?))
     }
 
     /// What all nodes believe, by prefix: the next hops' addresses.
