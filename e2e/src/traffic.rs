@@ -16,6 +16,8 @@ use crate::wait;
 /// A hundred pings a second, from its start to its end.
 #[derive(Debug)]
 pub struct Traffic {
+    /// Where to.
+    pub target: IpAddr,
     child: Child,
     output: PathBuf,
 }
@@ -41,7 +43,7 @@ impl Traffic {
                 .stderr(Stdio::null());
             ping.spawn().context("cannot run ping")
         })?;
-        let traffic = Self { child, output };
+        let traffic = Self { target, child, output };
         wait::until(Duration::from_secs(5), "traffic", || traffic.answered(1))?;
         Ok(traffic)
     }

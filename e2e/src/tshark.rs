@@ -80,11 +80,18 @@ pub fn read(files: &[PathBuf], filter: &str) -> Result<Reading> {
     let experts = tshark(&["-q", "-z", &format!("expert,note,({filter})")])?;
     let ours = |line: &&str| {
         // Frequency, group, protocol, summary.
-        line.split_whitespace().nth(2).is_some_and(|protocol| PROTOCOLS.contains(&protocol))
-            || line.contains("Malformed")
+        let protocol = line.split_whitespace().nth(2);
+        let concerns = protocol.is_some_and(|protocol| PROTOCOLS.contains(&protocol)) || line.contains("Malformed");
+        concerns && !is_extended_message(line)
     };
     reading.complaints = experts.lines().filter(ours).map(|line| line.trim().to_owned()).collect();
     Ok(reading)
+}
+
+/// Whether all that it says is that a message has more than 4096 octets: Debian's tshark is older than RFC 8654.
+fn is_extended_message(complaint: &str) -> bool {
+    let length = complaint.split_once("Length is invalid ").and_then(|(_, length)| length.trim().parse::<u32>().ok());
+    length.is_some_and(|length| (4097..=65535).contains(&length))
 }
 
 fn run(command: &mut Command) -> Result<String> {

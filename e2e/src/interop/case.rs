@@ -91,6 +91,8 @@ pub enum Step {
     PeerSays(ByDaemon<Saying>),
     /// Lines for the daemon's client.
     Ask(ByDaemon<Vec<String>>),
+    /// Lines for `margayctl`, by node.
+    Ctl(BTreeMap<String, Vec<String>>),
     /// Files of objects, written anew.
     Write(BTreeMap<String, String>),
     /// Objects taken away.

@@ -15,7 +15,7 @@ use super::{folder, held, matching, template};
 use crate::ctl::text;
 use crate::ip;
 use crate::plan::{FAMILIES, Family, OUTSIDE, Shape};
-use crate::router::{Daemon, Router, Start};
+use crate::router::{Daemon, Router, Start, words};
 use crate::traffic::Traffic;
 use crate::trial::Trial;
 use crate::tshark::Capture;
@@ -137,7 +137,10 @@ impl Cell {
                 for entry in fs::read_dir(source).into_iter().flatten() {
                     let path = entry?.path();
                     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-                    if !case.script.without.contains(&name) {
+                    let of_nobody = name
+                        .strip_prefix("node-")
+                        .is_some_and(|node| number(node).is_ok_and(|number| number > case.script.nodes));
+                    if !of_nobody && !case.script.without.contains(&name) {
                         objects.write(&name, &fs::read_to_string(&path)?)?;
                     }
                 }
@@ -178,6 +181,13 @@ impl Cell {
                 let lines = lines.get(self.router.daemon().key()).context("nothing to ask this daemon")?;
                 lines.iter().try_for_each(|line| self.router.ask(line).map(|_| ()))
             }
+            Step::Ctl(nodes) => nodes.iter().try_for_each(|(node, lines)| {
+                let ctl = self.trial.node(number(node)?).ctl();
+                lines.iter().try_for_each(|line| {
+                    let words = words(line);
+                    ctl.text(&words.iter().map(String::as_str).collect::<Vec<_>>()).map(|_| ())
+                })
+            }),
             Step::Write(files) => {
                 let objects = self.trial.node(1).objects()?;
                 files.iter().try_for_each(|(name, yaml)| objects.write(name, yaml))
@@ -224,7 +234,7 @@ impl Cell {
 
     fn session(&self, name: &str) -> Result<Session> {
         let (node, family) = match name.split_once('-') {
-            Some((node, family)) => (node.trim_start_matches('n').parse()?, family),
+            Some((node, family)) => (number(node)?, family),
             None => (1, name),
         };
         let family = match family {
@@ -277,7 +287,7 @@ impl Cell {
     fn ours(&self, fields: &Fields) -> Result<Found> {
         let mut fields = fields.clone();
         let table = fields.remove("table").map_or_else(|| "best".into(), |table| text(&table));
-        let node = fields.remove("on").map_or(Ok(1), |node| text(&node).trim_start_matches('n').parse())?;
+        let node = fields.remove("on").map_or(Ok(1), |node| number(&text(&node)))?;
         let prefix = text(fields.get("prefix").context("no prefix is named")?);
         let rows = self.trial.node(node).ctl().list(&["bgp", "routes", &table, "--prefix", &prefix])?;
         Ok(Found { fields, rows })
@@ -328,13 +338,20 @@ impl Cell {
             }
             Order::Flows => self.streams.iter().try_for_each(|stream| stream.flows(50, PATIENCE)),
             Order::Unbroken => self.streams.drain(..).try_for_each(|stream| {
+                let target = stream.target;
                 stream.flows(50, PATIENCE)?;
                 let (answers, lost) = stream.stop()?;
-                ensure!(lost == 0, "{lost} of {} packets are lost", answers + lost);
+                ensure!(lost == 0, "{lost} of {} packets to {target} are lost", answers + lost);
                 Ok(())
             }),
         }
     }
+}
+
+/// Of `n2`.
+fn number(node: &str) -> Result<usize> {
+    let digits = node.strip_prefix('n').with_context(|| format!("{node} is no node"))?;
+    digits.parse().with_context(|| format!("{node} is no node"))
 }
 
 fn one_of(found: &Found) -> Result<()> {

@@ -10,12 +10,31 @@ use crate::router::{Daemon, Router};
 /// Every path of exactly this prefix.
 pub fn paths(router: &Router, prefix: &str) -> Result<Vec<Value>> {
     let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
-    match router.daemon() {
-        Daemon::Bird => Ok(bird(&router.ask(&format!("show route {prefix} all"))?)),
-        Daemon::Frr => frr(&router.ask(&format!("show bgp {family} unicast {prefix} json"))?),
-        Daemon::Gobgp => gobgp(&router.ask(&format!("-j global rib -a {family}"))?, prefix),
-        Daemon::Openbgpd => openbgpd(&router.ask("-j show rib detail")?, prefix),
+    let mut paths = match router.daemon() {
+        Daemon::Bird => match router.ask(&format!("show route {prefix} all")) {
+            // Its client fails when there is nothing.
+            Err(nothing) if nothing.to_string().contains("Network not") => Vec::new(),
+            answer => bird(&answer?),
+        },
+        Daemon::Frr => frr(&router.ask(&format!("show bgp {family} unicast {prefix} json"))?)?,
+        Daemon::Gobgp => gobgp(&router.ask(&format!("-j global rib -a {family}"))?, prefix)?,
+        Daemon::Openbgpd => openbgpd(&router.ask("-j show rib detail")?, prefix)?,
+    };
+    for path in &mut paths {
+        let communities = list(&path["communities"]);
+        path["communities"] = communities.iter().filter_map(|one| one.as_str().map(named)).collect();
     }
+    Ok(paths)
+}
+
+/// A community by its name, if it has one (the registry of RFC 1997), as `margayctl` prints it.
+fn named(community: &str) -> Value {
+    // `GRACEFUL_SHUTDOWN`, `gracefulShutdown`, `graceful-shutdown`.
+    let word = community.to_lowercase().replace(['_', '-'], "");
+    let known = ["graceful-shutdown", "llgr-stale", "no-llgr", "no-export", "no-advertise"];
+    let values = ["65535:0", "65535:6", "65535:7", "65535:65281", "65535:65282"];
+    let found = known.iter().zip(values).find(|(name, value)| word == *value || word == name.replace('-', ""));
+    found.map_or(community, |(name, _)| name).into()
 }
 
 fn parsed(text: &str) -> Result<Value> {

@@ -34,7 +34,7 @@ fn target(folder: &Path) -> String {
 pub(super) fn established(text: &str) -> Result<Vec<IpAddr>> {
     let peers: Vec<Value> = serde_json::from_str(text).context("GoBGP did not answer with JSON")?;
     let up = peers.iter().filter(|peer| peer["state"]["session_state"] == ESTABLISHED);
-    Ok(up.filter_map(|peer| peer["conf"]["neighbor_address"].as_str()?.parse().ok()).collect())
+    Ok(up.filter_map(|peer| peer["state"]["neighbor_address"].as_str()?.parse().ok()).collect())
 }
 
 #[cfg(test)]
@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn established_neighbours_are_read_from_its_json() {
-        let text = r#"[{"conf":{"neighbor_address":"10.10.0.11"},"state":{"session_state":6}},
-            {"conf":{"neighbor_address":"10.10.0.12"},"state":{"session_state":3}}]"#;
+        let text = r#"[{"state":{"neighbor_address":"10.10.0.11","session_state":6}},
+            {"state":{"neighbor_address":"10.10.0.12","session_state":3}}]"#;
         assert_eq!(established(text).unwrap(), ["10.10.0.11".parse::<IpAddr>().unwrap()]);
     }
 }

@@ -277,7 +277,7 @@ impl Router {
 }
 
 /// A line in words: what stands between double quotes is one.
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (number, part) in line.split('"').enumerate() {
         if number % 2 == 1 {
