@@ -4,11 +4,13 @@
 mod peer_support;
 mod sim_support;
 
+use bgp::speaker::ResetError;
 use bgp::wire::notification::{self, Code, cease, header};
-use bgp::wire::{Capability, Notification};
+use bgp::wire::{Capability, Message, Notification};
 use bgp::{Input, config::Secret};
 use model::api::show::SessionState;
-use peer_support::{Peer, attributes, restart};
+use model::api::{BgpReset, ResetKind};
+use peer_support::{Peer, Said, attributes, restart};
 use sim_support::{key, mesh, seconds};
 
 /// What ends a session.
@@ -161,4 +163,45 @@ fn a_notification_between_two_of_us_rewrites_not_one_kernel_route() {
     assert_eq!(net.node(0).established(), 2);
     assert_eq!(writes(&net), before);
     assert_eq!(net.faults, Vec::<String>::new());
+}
+
+fn by_hand(peer: &mut Peer, whom: &str, how: ResetKind) -> Result<usize, ResetError> {
+    let done = peer.speaker.reset(peer.now, &BgpReset { peer: whom.into(), how });
+    peer.outputs();
+    done
+}
+
+#[test]
+fn rfc4486_4_a_reset_by_hand_is_told_and_keeps_the_routes_unless_it_is_hard() {
+    for (how, kept) in [(ResetKind::Session, true), (ResetKind::Hard, false)] {
+        let mut peer = told_one("NF");
+        assert_eq!(by_hand(&mut peer, "10.0.0.2", how), Ok(1));
+        assert_eq!(last_words(&peer), (cease::ADMINISTRATIVE_RESET, !kept));
+        assert_eq!(peer.knows(5), kept);
+        assert_eq!(peer.view().last_error.as_deref(), Some("reset by margayctl"));
+        peer.establish(vec![restart("NF")]);
+    }
+}
+
+#[test]
+fn a_soft_reset_by_hand_leaves_the_session_up_and_has_the_routes_told_again() {
+    let mut peer = Peer::new(65001, |_| {});
+    peer.establish(vec![Capability::RouteRefresh]);
+    peer.said.clear();
+    assert_eq!(by_hand(&mut peer, "node 1", ResetKind::SoftIn), Ok(1));
+    assert!(matches!(peer.said[..], [Said { message: Message::RouteRefresh(_), .. }]), "{:?}", peer.said);
+    peer.said.clear();
+    assert_eq!(by_hand(&mut peer, "node 1", ResetKind::SoftOut), Ok(1));
+    assert!(matches!(peer.said[..], [Said { message: Message::Update(_), .. }]), "{:?}", peer.said);
+    assert_eq!(peer.view().established_count, 1);
+}
+
+#[test]
+fn a_reset_that_cannot_be_done_says_why() {
+    let mut peer = Peer::new(65001, |_| {});
+    assert_eq!(by_hand(&mut peer, "nobody", ResetKind::Session), Err(ResetError::NoPeer("nobody".into())));
+    assert!(matches!(by_hand(&mut peer, "10.0.0.2", ResetKind::SoftOut), Err(ResetError::NotUp(..))));
+    peer.establish(vec![]);
+    let refused = by_hand(&mut peer, "10.0.0.2", ResetKind::SoftIn);
+    assert_eq!(refused, Err(ResetError::NoRefresh("10.0.0.2".into())));
 }

@@ -129,6 +129,17 @@ pub enum BgpCommand {
         #[command(flatten)]
         output: Output,
     },
+    /// Begin a session anew, or have routes told again. Where both sides agreed on it, a reset keeps the routes.
+    Reset {
+        /// The peer's address, or the name of its BGPPeer.
+        peer: String,
+        /// Leave the session up: ask the peer for its routes again (in), tell it ours again (out).
+        #[arg(long, value_name = "DIRECTION", conflicts_with = "hard")]
+        soft: Option<Soft>,
+        /// Both sides forget the routes.
+        #[arg(long)]
+        hard: bool,
+    },
     /// Routes in one of the speaker's tables.
     #[command(visible_alias = "route")]
     Routes {
@@ -169,6 +180,15 @@ pub struct FilterTestArguments {
     pub node: Option<String>,
     #[command(flatten)]
     pub output: Output,
+}
+
+/// Whose routes are told again.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Soft {
+    /// The peer's.
+    In,
+    /// Ours.
+    Out,
 }
 
 /// Which way a route goes.
@@ -356,5 +376,17 @@ mod tests {
         assert_eq!(target("10.1.2.3"), Ok("10.1.2.3/32".into()));
         assert_eq!(target("2001:db8::/64"), Ok("2001:db8::/64".into()));
         assert!(target("10.1.2.3/24").is_err_and(|e| e.to_string().contains("did you mean 10.1.2.0/24")));
+    }
+
+    #[test]
+    fn a_reset_is_of_the_session_or_soft_in_one_direction_or_hard() {
+        let parsed =
+            |more: &[&str]| Arguments::try_parse_from([&["margayctl", "bgp", "reset", "10.0.0.1"], more].concat());
+        for good in [&[][..], &["--hard"], &["--soft", "in"], &["--soft", "out"]] {
+            assert!(parsed(good).is_ok(), "{good:?}");
+        }
+        for bad in [&["--soft"][..], &["--soft", "up"], &["--soft", "in", "--hard"]] {
+            assert!(parsed(bad).is_err(), "{bad:?}");
+        }
     }
 }

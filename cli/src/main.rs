@@ -9,6 +9,7 @@ mod dump;
 mod filter;
 mod output;
 mod plan;
+mod reset;
 mod view;
 
 use std::fs;
@@ -101,6 +102,7 @@ fn bgp(client: &mut Client, command: BgpCommand) -> anyhow::Result<()> {
             let stations: Vec<StationView> = client.show(Show::BgpStations)?;
             show(&stations, output.format, |detail| view::station::list(&stations, detail))
         }
+        BgpCommand::Reset { peer, soft, hard } => reset::reset(client, peer, soft, hard),
         BgpCommand::Routes { table, peer, prefix, output } => {
             let question = BgpRoutes { table: table.into(), peer, within: prefix.map(|p| p.0), after: None };
             let routes = client.routes(question)?;

@@ -6,7 +6,7 @@ use bgp::speaker::Why;
 use model::api::show::{
     BgpRoutes, DrainState, DumpCursor, DumpPage, NodeStatusView, PeerView, Proposal, RouteWhyView, Show,
 };
-use model::api::{Answer, Refusal, RefusalCode, Reply, Request};
+use model::api::{Answer, BgpReset, Refusal, RefusalCode, Reply, Request};
 use model::{Prefix, base64};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -39,6 +39,7 @@ impl Front {
         let begun = Instant::now();
         let reply = match request {
             Request::Show(show) => self.show(show).await.map_or_else(Reply::Error, Reply::Ok),
+            Request::BgpReset(reset) => self.reset(reset).await,
             request => self.ask(request).await,
         };
         self.metrics.request(name, begun.elapsed(), &reply);
@@ -56,6 +57,14 @@ impl Front {
 
     pub(super) fn refused(&self) -> u64 {
         self.speaker.refused()
+    }
+
+    async fn reset(&self, reset: BgpReset) -> Reply {
+        match self.speaker.reset(reset).await {
+            Ok(Ok(_)) => Reply::Ok(Answer::Done),
+            Ok(Err(error)) => Reply::Error(Refusal { code: RefusalCode::Invalid, message: error.to_string() }),
+            Err(error) => Reply::Error(ended(error)),
+        }
     }
 
     async fn ask(&self, request: Request) -> Reply {
@@ -159,6 +168,7 @@ fn name(request: &Request) -> &'static str {
         Request::Status => "status",
         Request::Drain { .. } => "drain",
         Request::Undrain => "undrain",
+        Request::BgpReset(_) => "bgpReset",
         Request::Show(_) => "show",
     }
 }

@@ -18,8 +18,9 @@ mod stations;
 
 use std::sync::Arc;
 
-use bgp::speaker::{DumpPiece, PeersChanged, Rehearsal, Why};
+use bgp::speaker::{DumpPiece, PeersChanged, Rehearsal, ResetError, Why};
 use bgp::{PeerKey, Speaker, SpeakerConfig};
+use model::api::BgpReset;
 use model::api::show::{BgpRoutes, DumpCursor, FilterTest, FilterTestView, PeerView, RoutePage, StationView};
 use model::{Prefix, Time};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -70,6 +71,7 @@ enum Command {
     Problems { answer: oneshot::Sender<Vec<String>> },
     Drained { answer: oneshot::Sender<bool> },
     Refresh { peer: PeerKey },
+    Reset { reset: BgpReset, answer: oneshot::Sender<Result<usize, ResetError>> },
     Rehearse { config: Option<Box<SpeakerConfig>>, answer: oneshot::Sender<Copied> },
     Shutdown { message: String, done: oneshot::Sender<()> },
 }
@@ -181,6 +183,11 @@ impl Handle {
     /// All BMP stations, in order of address.
     pub async fn stations(&self) -> Result<Vec<StationView>, Ended> {
         self.ask(|answer| Command::Stations { answer }).await
+    }
+
+    /// Begins sessions anew, or has their routes told again. How many.
+    pub async fn reset(&self, reset: BgpReset) -> Result<Result<usize, ResetError>, Ended> {
+        self.ask(|answer| Command::Reset { reset, answer }).await
     }
 
     /// Asks a peer for its routes again (RFC 2918).

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bgp::bfd::Fall;
-use bgp::speaker::{CloseReason, ConnId, ConnectError, Dial, DumpPiece, Input, Output, PeerChange, StationInput};
+use bgp::speaker::{
+    CloseReason, ConnId, ConnectError, Dial, DumpPiece, Input, Output, PeerChange, ResetError, StationInput,
+};
 use bgp::wire::{Context, Message, Notification, PeerKind};
 use bgp::{PeerConfig, PeerKey, Speaker, SpeakerConfig};
 use bytes::Bytes;
@@ -417,6 +419,10 @@ impl Loop {
             }
             // Who asked may be gone.
             Command::Rehearse { config, answer } => drop(answer.send(self.copied(config, now))),
+            Command::Reset { reset, answer } => {
+                let none = || Err(ResetError::NoPeer(reset.peer.clone()));
+                drop(answer.send(self.speaker.as_mut().map_or_else(none, |speaker| speaker.reset(now, &reset))));
+            }
             Command::Shutdown { .. } => {}
         }
     }

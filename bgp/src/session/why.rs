@@ -51,6 +51,8 @@ pub(crate) enum Why {
     },
     /// The configuration changed in what makes the session.
     Reconfigured(&'static str),
+    /// An operator wants it to begin anew.
+    ResetByHand,
     ShutDown,
     /// This node is out of service (RFC 8326).
     Drained,
@@ -116,6 +118,7 @@ impl fmt::Display for Why {
                 )
             }
             Why::Reconfigured(what) => write!(f, "{what} was changed"),
+            Why::ResetByHand => f.write_str("reset by margayctl"),
             Why::ShutDown => f.write_str("shut down"),
             Why::Drained => f.write_str("drained: this node is out of service until it is undrained"),
             Why::Crowded => f.write_str("made room for another peer of its listen range"),

@@ -18,6 +18,7 @@ mod own_next_hop;
 mod peer;
 mod refresh;
 mod rehearse;
+mod reset;
 mod restart;
 mod routes;
 mod view;
@@ -41,6 +42,7 @@ pub use self::monitor::{StationEnd, StationInput, StationOutput, StationState, S
 use self::peer::{Conn, Peer};
 use self::rehearse::Mode;
 pub use self::rehearse::{Named, Rehearsal, Rehearsed};
+pub use self::reset::ResetError;
 use self::restart::Deferral;
 pub use self::view::{Counters, PeerStatus, Why};
 use crate::config::{PeerKey, SpeakerConfig, Start};

@@ -115,7 +115,7 @@ impl Speaker {
         self.answer(now, source, family);
     }
 
-    fn answer(&mut self, now: Time, source: Source, family: Family) {
+    pub(super) fn answer(&mut self, now: Time, source: Source, family: Family) {
         let Some(established) = self.peer(source).and_then(|peer| peer.fsm.established()) else { return };
         let marked = established.agreed.route_refresh == RouteRefreshSupport::Enhanced
             // RFC 7313 §4.1: no BoRR before the End-of-RIB of the first exchange, which is then begun anew instead.

@@ -8,11 +8,13 @@
 //! A connection may carry many requests, one after the other. A line longer than [`LINE_LIMIT`] is refused.
 
 pub mod pod;
+pub mod reset;
 pub mod show;
 
 use serde::{Deserialize, Serialize};
 
 pub use pod::{Attach, AttachPlan, Attached, Attachment, Check, Detach, Gc, PodRoute};
+pub use reset::{BgpReset, ResetKind};
 pub use show::Show;
 
 /// The longest request line in octets: all objects of a large cluster go into one (`margayctl plan`).
@@ -45,6 +47,8 @@ pub enum Request {
     },
     /// Back into service.
     Undrain,
+    /// Sessions begin anew, or tell their routes again.
+    BgpReset(BgpReset),
     /// A question of margayctl's.
     Show(Show),
 }
@@ -65,7 +69,7 @@ pub enum Reply {
 pub enum Answer {
     /// To [`Request::Attach`] and [`Request::Check`].
     Attach(AttachPlan),
-    /// To requests that only want to be done: attached, detach, gc, status, drain, undrain.
+    /// To requests that only want to be done: attached, detach, gc, status, drain, undrain, bgpReset.
     Done,
     /// To [`Request::Show`]: the view that the question names. Not typed here, because the shim reads replies
     /// too and would carry a parser for every view.
