@@ -216,8 +216,15 @@ impl Loop {
         let _ = answer.send(reply);
     }
 
-    fn believe(&mut self, changes: Batch) {
+    fn believe(&mut self, mut changes: Batch) {
         let now = self.now();
+        // What follows from the first is done by others while the rest is planned.
+        while changes.routes.len() > TURN {
+            let rest = changes.routes.split_off(TURN);
+            changes.routes.into_iter().for_each(|change| self.core.learn(Fact::Learned(change), now));
+            changes.routes = rest;
+            self.settle();
+        }
         changes.routes.into_iter().for_each(|change| self.core.learn(Fact::Learned(change), now));
         changes.peers.into_iter().for_each(|change| self.core.learn(Fact::Session(change), now));
         if changes.in_sync {

@@ -363,7 +363,9 @@ impl Actual {
     /// (`net.ipv4.nexthop_compat_mode`).
     fn resolved(&self, mut route: ActualRoute) -> ActualRoute {
         let hops = |id| self.nexthops.as_ref().and_then(|objects| objects.hops(id));
-        if let Some(hops) = route.nexthop.and_then(hops) {
+        if !matches!(route.kind, ActualKind::Unicast(_))
+            && let Some(hops) = route.nexthop.and_then(hops)
+        {
             route.kind = ActualKind::Unicast(hops);
         }
         route

@@ -62,10 +62,17 @@ impl<'a> Encaps<'a> {
         }
     }
 
+    /// The longest pool that covers a prefix, by which alone the prefix matters.
+    pub fn pool(&self, prefix: &Prefix) -> Option<usize> {
+        let covering = self.pools.iter().enumerate().filter(|(_, p)| p.cidr.covers(prefix));
+        covering.max_by_key(|(_, p)| p.cidr.length()).map(|(at, _)| at)
+    }
+
     /// Decides for one next hop of one prefix.
     pub fn decide(&self, prefix: &Prefix, next_hop: IpAddr) -> Encap {
-        let covering = self.pools.iter().filter(|p| p.cidr.covers(prefix));
-        let Some(pool) = covering.max_by_key(|p| p.cidr.length()) else { return Encap::Plain(PlainReason::NoPool) };
+        let Some(pool) = self.pool(prefix).and_then(|at| self.pools.get(at)) else {
+            return Encap::Plain(PlainReason::NoPool);
+        };
         let name = || pool.meta.name.clone();
         match (pool.ipip_mode, self.subnet) {
             (EncapMode::Never, _) => Encap::Plain(PlainReason::Never(name())),

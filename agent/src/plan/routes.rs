@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use bgp::speaker::Best;
 use dataplane::want::{NextHop, NextHops, Route};
@@ -22,7 +23,7 @@ pub struct RoutePlan {
     /// What should be there, or why nothing can be.
     pub route: Result<Route, Unusable>,
     /// For each next hop as learned: the tunnel decision.
-    pub encap: Vec<(IpAddr, Encap)>,
+    pub encap: Arc<[(IpAddr, Encap)]>,
 }
 
 /// Why a wanted route can't be made.
@@ -69,6 +70,15 @@ pub struct Router<'a> {
     tunnel: Option<u32>,
     ways: HashMap<IpAddr, Vec<NextHop>>,
     gateways: BTreeMap<IpAddr, IpAddr>,
+    /// By the pool that covers the prefix, and the next hops as learned.
+    leads: HashMap<(Option<usize>, bgp::speaker::NextHops), Lead>,
+}
+
+/// What the routes of one pool to the same next hops share.
+#[derive(Debug, Clone)]
+struct Lead {
+    hops: Result<NextHops, Unusable>,
+    encap: Arc<[(IpAddr, Encap)]>,
 }
 
 impl<'a> Router<'a> {
@@ -81,6 +91,7 @@ impl<'a> Router<'a> {
             tunnel: world.kernel.link(kernel::TUNNEL).map(|link| link.index),
             ways: HashMap::new(),
             gateways: gateways(world),
+            leads: HashMap::new(),
         }
     }
 
@@ -107,6 +118,20 @@ impl<'a> Router<'a> {
 
     fn of_learned(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
         let best: &Best = self.world.learned.best(prefix)?;
+        let shared = (self.encaps.pool(prefix), best.next_hops.clone());
+        let lead = match self.leads.get(&shared) {
+            Some(lead) => lead.clone(),
+            None => {
+                let lead = self.lead(prefix, best);
+                self.leads.entry(shared).or_insert(lead).clone()
+            }
+        };
+        let route = lead.hops.map(|hops| Route::unicast(*prefix, hops));
+        Some(RoutePlan { source: RouteSource::Bgp, route, encap: lead.encap })
+    }
+
+    /// Where the best paths of a prefix lead: the same for all of one pool with the same next hops.
+    fn lead(&mut self, prefix: &Prefix, best: &Best) -> Lead {
         let mut hops = BTreeSet::new();
         let mut decisions = Vec::new();
         let mut no_tunnel = false;
@@ -127,12 +152,12 @@ impl<'a> Router<'a> {
             }
             decisions.push((next_hop.address, decision));
         }
-        let route = match NextHops::new(hops) {
-            Ok(hops) => Ok(Route::unicast(*prefix, hops)),
+        let hops = match NextHops::new(hops) {
+            Ok(hops) => Ok(hops),
             Err(_) if no_tunnel => Err(Unusable::NoTunnel),
             Err(_) => Err(Unusable::Unreachable(best.next_hops.iter().map(|h| h.address).collect())),
         };
-        Some(RoutePlan { source: RouteSource::Bgp, route, encap: decisions })
+        Lead { hops, encap: decisions.into() }
     }
 
     /// The router of a session on a link, with the link's interface if it is up (RFC 2545 §3, RFC 8950 §3).
@@ -164,14 +189,14 @@ fn of_pod(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
         (_, None) => return None,
         (None, Some(_)) => Err(Unusable::NoLink(lease.host_interface.clone())),
     };
-    Some(RoutePlan { source: RouteSource::Pod, route, encap: Vec::new() })
+    Some(RoutePlan { source: RouteSource::Pod, route, encap: Arc::default() })
 }
 
 /// A block of this node: what no pod has is dropped here, lest it go back to the router and round in circles.
 fn of_block(node: &Node, prefix: &Prefix) -> Option<RoutePlan> {
     // The /32 of a block of one address would shadow its pod.
     let own = node.pod_cidrs.contains(prefix) && !prefix.is_host();
-    own.then(|| RoutePlan { source: RouteSource::Block, route: Ok(Route::blackhole(*prefix)), encap: Vec::new() })
+    own.then(|| RoutePlan { source: RouteSource::Block, route: Ok(Route::blackhole(*prefix)), encap: Arc::default() })
 }
 
 /// Where the kernel's table leads for a next hop: to itself if it is on a link, else to the routers of the way to it.

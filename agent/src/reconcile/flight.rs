@@ -3,8 +3,6 @@
 //! The kernel tells us nothing of what we do ourselves. So what another does to a place while we are at it is known, but
 //! not whether it came before or after: the routes are then read again.
 
-use std::collections::BTreeSet;
-
 use dataplane::actual::KernelEvent;
 use dataplane::requests::{Request, Work};
 use dataplane::want::RouteKey;
@@ -12,7 +10,8 @@ use dataplane::want::RouteKey;
 /// From handing work over until the kernel is through with it and everything that happened by then is told.
 #[derive(Debug)]
 pub(super) struct Flight {
-    places: BTreeSet<RouteKey>,
+    /// Sorted.
+    places: Vec<RouteKey>,
     objects: bool,
     done: bool,
     told: bool,
@@ -23,7 +22,8 @@ impl Flight {
     /// Of work that is handed over now.
     pub(super) fn of(work: &Work) -> Flight {
         let objects = work.requests.iter().any(|request| !matches!(request, Request::Route { object: None, .. }));
-        let places = work.steps.iter().map(|step| step.key()).collect();
+        let mut places: Vec<RouteKey> = work.steps.iter().map(|step| step.key()).collect();
+        places.sort_unstable();
         Flight { places, objects, done: false, told: false, doubtful: false }
     }
 
@@ -31,7 +31,7 @@ impl Flight {
     pub(super) fn note(&mut self, event: &KernelEvent) {
         match event {
             KernelEvent::Route(route) | KernelEvent::RouteReplaced(route) | KernelEvent::RouteGone(route) => {
-                self.doubtful |= self.places.contains(&route.key());
+                self.doubtful |= self.places.binary_search(&route.key()).is_ok();
             }
             KernelEvent::Nexthop(_) | KernelEvent::NexthopGone(_) => self.doubtful |= self.objects,
             // Of a moment when part of the work was done.

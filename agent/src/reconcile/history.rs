@@ -55,8 +55,10 @@ impl History {
     }
 
     /// Remembers steps that the kernel took.
-    pub(super) fn steps<'a>(&mut self, steps: impl Iterator<Item = &'a Step>, at: Time) {
-        steps.for_each(|step| self.push(at, Change::Installed(step.clone())));
+    pub(super) fn steps<'a>(&mut self, steps: impl Iterator<Item = &'a Step> + Clone, at: Time) {
+        // Of a full table only the last would be left.
+        let forgotten = steps.clone().count().saturating_sub(LIMIT);
+        steps.skip(forgotten).for_each(|step| self.push(at, Change::Installed(step.clone())));
     }
 
     /// Remembers leases that ended.

@@ -103,7 +103,7 @@ impl Reconciler {
         if self.places.is_empty() {
             return self.push_unused(now);
         }
-        let places = std::mem::take(&mut self.places);
+        let places = self.next_places();
         let found = diff::routes(&self.desired.table, &self.world.kernel.actual, Keys::Only(&places));
         let benched = |step: &Step| matches!(step, Step::Delete(_));
         let mut steps = found.steps;
@@ -114,14 +114,30 @@ impl Reconciler {
         }
         let mut work = Work::new(steps, &self.desired.table, &self.world.kernel.actual);
         self.places.extend(work.limit(REQUESTS).iter().map(Step::key));
-        let touched: BTreeSet<RouteKey> = work.steps.iter().map(Step::key).collect();
-        for place in places.iter().filter(|place| !touched.contains(place)) {
-            self.bench.clear(place);
+        if !self.bench.is_empty() {
+            let touched: BTreeSet<RouteKey> = work.steps.iter().map(Step::key).collect();
+            places.iter().filter(|place| !touched.contains(place)).for_each(|place| self.bench.clear(place));
         }
         for (place, held) in found.held {
             self.bench.held(place, held.to_string());
         }
         self.give(work);
+    }
+
+    /// The places to compare now: all that hold a route, lest an object's routes be taken for fewer than they are, and of
+    /// those that are empty as many as one job takes. The others wait.
+    fn next_places(&mut self) -> BTreeSet<RouteKey> {
+        let places = std::mem::take(&mut self.places);
+        if places.len() <= REQUESTS {
+            return places;
+        }
+        let mut empty = 0;
+        let (now, later) = places.into_iter().partition(|place| {
+            empty += usize::from(self.world.kernel.at(place).is_empty());
+            empty <= REQUESTS || !self.world.kernel.at(place).is_empty()
+        });
+        self.places = later;
+        now
     }
 
     /// Objects that nobody uses go last, when nothing else is to be done that could use them.
