@@ -1,4 +1,4 @@
-//! Every change of a namespace's routes, as `ip monitor route` tells it.
+//! Every change of a namespace's routes and nexthop objects, as `ip monitor` tells it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use crate::netns::Netns;
 use crate::wait;
 
-/// Writes down changes of routes from its start to its end.
+/// Writes down changes of routes and nexthop objects from its start to its end.
 #[derive(Debug)]
 pub struct Monitor {
     child: Child,
@@ -24,7 +24,7 @@ impl Monitor {
         let file = fs::File::create(&output)?;
         let child = netns.run(|| {
             let mut ip = Command::new("ip");
-            ip.args(["-o", "monitor", "route"]).stdin(Stdio::null()).stdout(file).stderr(Stdio::null());
+            ip.args(["-o", "monitor", "route", "nexthop"]).stdin(Stdio::null()).stdout(file).stderr(Stdio::null());
             ip.spawn().context("cannot run ip")
         })?;
         let pid = child.id().to_string();

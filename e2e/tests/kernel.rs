@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use e2e::lab::Node;
+use e2e::monitor::Monitor;
 use e2e::plan::Shape;
+use e2e::router::Config;
 use e2e::trial::Trial;
 use e2e::{ip, wait};
 use serde_json::Value;
@@ -138,4 +140,67 @@ fn equal_paths_by_two_routers_become_one_multipath_route() -> Result<()> {
         ensure!(row["installed"] == true, "{row}");
         Ok(())
     })
+}
+
+/// The prefixes of a router that has many, as a route's line begins.
+const MANY: &str = "10.66.";
+
+/// How many of the many are in the kernel by a nexthop object of ours.
+fn by_object(node: &Node) -> Result<usize> {
+    let text = node.netns.stdout("ip", &["-o", "-4", "route", "show", "proto", "109"])?;
+    Ok(text.lines().filter(|line| line.starts_with(MANY) && line.contains(" nhid 18287165")).count())
+}
+
+/// A lab whose router has 200 prefixes more, all of them on the first node.
+fn with_many_routes() -> Result<Trial> {
+    let trial = Trial::up(Shape::Tor)?;
+    let router = trial.router(1);
+    let mut config = Config { graceful_restart: true, ..Config::of_tor(&trial.plan, 1) };
+    config.networks.extend((0..200).map(|number| format!("{MANY}{number}.0/24")));
+    router.stop()?;
+    router.start(&config)?;
+    wait::until(SOON, "200 routes by an object", || {
+        let there = by_object(&trial.node(1))?;
+        ensure!(there == 200, "{there}");
+        Ok(())
+    })?;
+    Ok(trial)
+}
+
+#[test]
+fn many_routes_of_one_router_share_an_object_which_a_newborn_agent_knows_as_its_own() -> Result<()> {
+    let trial = with_many_routes()?;
+    let node = trial.node(1);
+    let objects = || node.netns.stdout("ip", &["nexthop", "show"]);
+    let before = objects()?;
+    let of_ipv4 = before.lines().filter(|line| line.contains(&trial.plan.uplink(1, 1).router.0.to_string())).count();
+    ensure!(of_ipv4 == 1, "{before}");
+    let monitor = Monitor::start(&trial.plan.folder(), &node.netns)?;
+    node.agent()?.kill()?;
+    node.start_agent()?;
+    node.ctl().wait_established(2, SOON)?;
+    wait::until(SOON, "routes are compared", || {
+        let rows = node.ctl().list(&["route", "list"])?;
+        ensure!(rows.len() > 200 && rows.iter().all(|row| row["installed"] == true), "{} rows", rows.len());
+        Ok(())
+    })?;
+    ensure!(objects()? == before, "{}", objects()?);
+    let changes = [monitor.changes(MANY)?, monitor.changes("id 18287165")?].concat();
+    ensure!(changes.is_empty(), "rewritten: {changes:#?}");
+    Ok(())
+}
+
+#[test]
+fn an_object_that_goes_with_its_link_is_back_with_all_its_routes_within_a_second() -> Result<()> {
+    let trial = with_many_routes()?;
+    let node = trial.node(1);
+    for harm in ["link set eth0 down", "nexthop flush proto 109"] {
+        ip::batch_in(&node.netns, &[harm.into(), "link set eth0 up".into()])?;
+        wait::until(A_SECOND, harm, || {
+            let there = by_object(&node)?;
+            ensure!(there == 200, "{there}");
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
