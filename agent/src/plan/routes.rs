@@ -113,7 +113,7 @@ impl<'a> Router<'a> {
         let gateway = *self.gateways.get(&peer)?;
         let hops = NextHops::new(self.way(peer).iter().copied());
         let route = hops.map(|hops| Route::unicast(*prefix, hops)).map_err(|_| Unusable::Unreachable(vec![gateway]));
-        Some(RoutePlan { source: RouteSource::Gateway, route, encap: Vec::new() })
+        Some(RoutePlan { source: RouteSource::Gateway, route, encap: Arc::default() })
     }
 
     fn of_learned(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
