@@ -6,6 +6,7 @@
 #   make test       format, lints, every test: pure, kernel, end to end
 #   make check      format, lints and house rules only
 #   make interop    who passes what beside BIRD, FRR, GoBGP and OpenBGPD: writes docs/interop.md
+#   make docs       write docs/bgp.md anew from the citations in the code
 #   make bench      speed and size, each beside what it is compared with
 #   make bench-bgp  BGP under load beside BIRD, FRR, GoBGP and OpenBGPD; writes docs/bench.md
 #                   ROUNDS=3  LOADS=feeder-100k,mesh-200 (all if not given)
@@ -22,7 +23,7 @@ LAB_ARGS := --shape $(SHAPE) --router $(TOR) $(if $(NODES),--nodes $(NODES))
 # A test that fails says why; where in the code it stood is noise.
 export RUST_LIB_BACKTRACE = 0
 
-.PHONY: lab lab-down test check interop bench bench-bgp tools
+.PHONY: lab lab-down test check interop bench bench-bgp tools docs
 .DEFAULT_GOAL := test
 
 lab: tools
@@ -60,6 +61,9 @@ check:
 	@cargo fmt --all --check
 	@cargo clippy --workspace --all-targets -- -D warnings
 	@cargo test --quiet --package xtask
+
+docs:
+	@cargo xtask docs
 
 bench: tools
 	@cargo build --release $(SHIPPED) --package e2e

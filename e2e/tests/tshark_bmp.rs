@@ -97,8 +97,7 @@ fn tshark_finds_nothing_malformed_in_what_a_station_gets() -> anyhow::Result<()>
     let named: Vec<String> =
         (1..).zip(&packets).filter(|(_, packet)| named(packet)).map(|(n, _)| n.to_string()).collect();
     assert_eq!(named.len(), 1);
-    let complaints =
-        tshark(&["-Y", "_ws.malformed", "-T", "fields", "-e", "frame.number"]);
+    let complaints = tshark(&["-Y", "_ws.malformed", "-T", "fields", "-e", "frame.number"]);
     assert_eq!(complaints.lines().collect::<Vec<_>>(), named);
     Ok(())
 }

@@ -78,10 +78,20 @@ fn links_between_documents_lead_somewhere() -> Result<()> {
 }
 
 #[test]
-fn the_page_of_rfcs_can_be_written_from_the_citations() -> Result<()> {
-    let page = xtask::rfcs::page(&House::discover()?);
+fn every_rfc_that_the_code_cites_has_its_title_and_its_place_in_the_page() -> Result<()> {
+    let house = House::discover()?;
+    let missing = xtask::rfcs::without_row(&house);
+    ensure!(missing.is_empty(), "add a row to xtask/src/rfcs/table.rs and run `{}`: {missing:?}", xtask::rfcs::COMMAND);
+    let (page, fresh) = (read("docs/bgp.md")?, xtask::rfcs::page(&house));
+    let heads = |page: &str| {
+        let heads = page.lines().filter_map(|line| line.strip_prefix("## RFC ").map(str::to_owned));
+        heads.collect::<std::collections::BTreeSet<_>>()
+    };
+    // The sentences may be some days old; `make docs` writes them anew.
+    let missing: Vec<String> = heads(&fresh).difference(&heads(&page)).cloned().collect();
+    ensure!(missing.is_empty(), "docs/bgp.md does not know {missing:?}: run `{}`", xtask::rfcs::COMMAND);
     for part in ["| [4271](#rfc-4271) |", "\n## RFC 7606\n", "bgp/src/wire/attr/fault.rs", "\nTests:\n"] {
-        ensure!(page.contains(part), "{part:?} is not in it");
+        ensure!(fresh.contains(part), "{part:?} is not in it");
     }
     Ok(())
 }
