@@ -12,7 +12,7 @@ use crate::speaker::RouteChange;
 use crate::wire::{Nlri, RefreshKind, RouteRefresh, encode};
 
 /// What the tables want known.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Emit {
     Route(RouteChange),
     Send {

@@ -226,9 +226,9 @@ impl Speaker {
 
     /// Does a part of the work on routes. Returns whether there was any.
     pub(super) fn work(&mut self, now: Time) -> bool {
-        let mut emits = Vec::new();
+        let mut emits = std::mem::take(&mut self.emits);
         let any = self.ipv4.work(&mut self.shared, &mut emits) || self.ipv6.work(&mut self.shared, &mut emits);
-        for emit in emits {
+        for emit in emits.drain(..) {
             match emit {
                 Emit::Route(change) => self.outputs.push_back(Output::Route(change)),
                 Emit::Send { to, bytes, messages } => {
@@ -241,6 +241,7 @@ impl Speaker {
                 }
             }
         }
+        self.emits = emits;
         any || self.announce_in_sync()
     }
 

@@ -46,7 +46,7 @@ pub use self::reset::ResetError;
 use self::restart::Deferral;
 pub use self::view::{Counters, PeerStatus, Why};
 use crate::config::{PeerKey, SpeakerConfig, Start};
-use crate::rib::{Hold, Shared, Source, Unicast};
+use crate::rib::{Emit, Hold, Shared, Source, Unicast};
 use crate::session::{Jitter, Local};
 use crate::wire::{Prefix4, Prefix6};
 
@@ -78,6 +78,8 @@ pub struct Speaker {
     fading: Vec<Source>,
     monitor: Monitor,
     outputs: VecDeque<Output>,
+    /// Empty but for its room, which the next part of the work uses again.
+    emits: Vec<Emit>,
     mode: Mode,
 }
 
@@ -109,6 +111,7 @@ impl Speaker {
             fading: Vec::new(),
             monitor: Monitor::default(),
             outputs: VecDeque::new(),
+            emits: Vec::new(),
             mode: Mode::Live,
             config: empty,
         };
@@ -193,9 +196,11 @@ impl Speaker {
             if let Some(output) = self.outputs.pop_front() {
                 return Some(output);
             }
-            self.outputs.shrink_to(64);
             self.tell_sight(now);
             if self.outputs.is_empty() && !self.work(now) && !self.dump_some(now) {
+                // Not before: the next part of the work would only have to make room again.
+                self.outputs.shrink_to(64);
+                self.emits.shrink_to(64);
                 return None;
             }
         }
