@@ -5,10 +5,11 @@ use std::ops::Range;
 use model::Prefix;
 
 use super::choice;
+use super::members::new;
 use super::outbox::Emit;
 use super::shared::Shared;
 use super::table::{Age, DestId, OWN, Path};
-use super::unicast::{RibPrefix, Unicast, new};
+use super::unicast::{RibPrefix, Unicast};
 use super::watch::Seen;
 use crate::bmp::Table;
 

@@ -12,6 +12,7 @@ mod few;
 mod group;
 mod intern;
 mod judge;
+mod members;
 mod outbox;
 mod reason;
 mod regroup;
