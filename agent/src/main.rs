@@ -80,6 +80,10 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     log(&arguments.log, arguments.log_format)?;
     let options =
         run::Options { node, objects: arguments.objects, state_dir: arguments.state_dir, record: arguments.record };
+    match agent::speaker::sockopt::raise_descriptors() {
+        Ok(most) => tracing::debug!(most, "open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
     // The speaker's turn must not keep a shim waiting that asks on the socket.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(serve(options, arguments.socket, arguments.http_address))

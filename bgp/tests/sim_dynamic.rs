@@ -173,6 +173,16 @@ fn who_only_opens_connections_keeps_no_client_out() {
 }
 
 #[test]
+fn five_thousand_clients_are_peers_of_a_range_for_so_many() {
+    let mut hub = Besieged::new(5000);
+    for client in 0..5001_u16 {
+        let [high, low] = client.to_be_bytes();
+        hub.establish([10, 0, high + 1, low]);
+    }
+    assert_eq!((hub.speaker.peers().len(), hub.up()), (5000, 5000));
+}
+
+#[test]
 fn silent_connections_leave_nothing_behind() {
     let mut hub = Besieged::new(1000);
     hub.besiege();

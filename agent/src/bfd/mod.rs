@@ -54,7 +54,7 @@ struct Running {
 impl Bfd {
     /// The sessions to have: one for each address that has a peer with BFD. Of several peers at one address the one with
     /// the lowest port counts.
-    pub fn want(&mut self, peers: &BTreeMap<PeerKey, PeerConfig>) {
+    pub fn want<'a>(&mut self, peers: impl IntoIterator<Item = (&'a PeerKey, &'a PeerConfig)>) {
         let mut wanted = BTreeMap::new();
         for (key, peer) in peers {
             if let Some(config) = peer.bfd {

@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use bgp::PeerKey;
-use bgp::config::{BGP_PORT, ListenRange, RemoteAs};
+use bgp::config::{BGP_PORT, ListenRange, PeerConfig, RemoteAs};
 use model::Prefix;
 use model::api::show::PeerKind;
 use model::filter::PeerType;
@@ -20,9 +20,11 @@ impl Peers<'_> {
             Whom::Nodes(_) => {}
             Whom::Address(address) => {
                 if let Some(key) = self.key_of(peer, address) {
-                    let mut config = self.by_object(peer, kind, key.address, remote);
-                    config.interface.clone_from(&address.interface);
-                    self.add(key, config, Some(peer));
+                    let config = self.by_object(peer, kind, key.address, remote);
+                    match &address.interface {
+                        Some(interface) => self.add_on_link(peer, key, config, interface),
+                        None => self.add(key, config, Some(peer)),
+                    }
                 }
             }
             Whom::Range { prefix, most } => self.add_range(peer, kind, *prefix, *most, remote),
@@ -70,9 +72,8 @@ impl Peers<'_> {
             self.problems.push(problem(format!("no router has advertised itself on {interface} yet")));
         }
         for router in routers {
-            let mut config = self.by_object(peer, kind, router, remote);
-            config.interface = Some(interface.to_string());
-            self.add(PeerKey::new(router).on_link(scope), config, Some(peer));
+            let config = self.by_object(peer, kind, router, remote);
+            self.add_on_link(peer, PeerKey::new(router).on_link(scope), config, interface);
         }
     }
 
@@ -93,6 +94,17 @@ impl Peers<'_> {
     /// Whether an address means something on its link only.
     pub(super) fn is_on_link(&self, address: IpAddr) -> bool {
         matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+    }
+
+    /// A peer on a link. BFD tells its sessions by addresses alone, which on another link are another's.
+    fn add_on_link(&mut self, peer: &BgpPeer, key: PeerKey, mut config: PeerConfig, interface: &str) {
+        config.interface = Some(interface.to_string());
+        if config.bfd.take().is_some() {
+            let name = &peer.meta.name;
+            self.problems
+                .push(format!("BGPPeer/{name}: spec.bfd: is not done with link-local peers: {key} goes without"));
+        }
+        self.add(key, config, Some(peer));
     }
 
     /// Our end of a session with this address, as far as the object or the node names it.

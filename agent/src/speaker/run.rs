@@ -1,6 +1,6 @@
 //! The loop that owns the speaker. It awaits nothing but its inboxes and its timer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ use bgp::speaker::{
 use bgp::wire::{Context, Message, Notification, PeerKind};
 use bgp::{PeerConfig, PeerKey, Speaker, SpeakerConfig};
 use bytes::Bytes;
-use model::api::show::PeerView;
+use model::api::show::{PeerView, SessionState};
 use model::{Asn, Family, Prefix, Time};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
@@ -178,18 +178,18 @@ impl Loop {
             // Without an identity there is nobody to speak as: whoever was peered with hears a Cease.
             if let Some(speaker) = &mut self.speaker {
                 let config = silent(speaker.config());
-                self.bfd.want(&config.peers);
                 speaker.handle(now, Input::Configure(Box::new(config)));
             }
+            self.watch_paths();
             return;
         };
         self.listeners.apply(&wanted.listen, &config);
-        self.bfd.want(&config.peers);
         self.stations.want(&config.monitoring);
         match &mut self.speaker {
             Some(speaker) => speaker.handle(now, Input::Configure(Box::new(config))),
             none => *none = Some(Speaker::new(config, now, seed())),
         }
+        self.watch_paths();
     }
 
     /// Paths to peers are down: what stands on them ends.
@@ -331,12 +331,29 @@ impl Loop {
             Output::Station { station, output } => self.stations.order(station, output),
             Output::Peer(change) => {
                 self.log_peer(&change);
+                self.follow_path(&change);
                 self.changes.peer(change);
             }
             Output::InSync => {
                 info!("the first routes are complete");
                 self.changes.in_sync();
             }
+        }
+    }
+
+    /// A peer from a listen range has BFD while it is there.
+    fn follow_path(&mut self, change: &PeerChange) {
+        let Some(speaker) = &self.speaker else { return };
+        let came_or_went = matches!(change.state, Some(SessionState::Established) | None);
+        let ranged = !speaker.config().peers.contains_key(&change.peer);
+        if came_or_went && ranged && speaker.config().ranges.values().any(|range| range.peer().bfd.is_some()) {
+            self.watch_paths();
+        }
+    }
+
+    fn watch_paths(&mut self) {
+        if let Some(speaker) = &self.speaker {
+            self.bfd.want(speaker.with_configs());
         }
     }
 
@@ -450,10 +467,11 @@ impl Loop {
     fn peers(&self, now: Time) -> Vec<PeerView> {
         let Some(speaker) = &self.speaker else { return Vec::new() };
         let today = SystemTime::now();
+        let watched = speaker.with_configs().filter(|(_, peer)| peer.bfd.is_some()).map(|(key, _)| *key);
+        let watched: HashSet<PeerKey> = watched.collect();
         let dated = |status: bgp::speaker::PeerStatus| {
             let since = today.checked_sub(now.since(status.since)).unwrap_or(today);
-            let watched = speaker.config().peers.get(&status.key).is_some_and(|peer| peer.bfd.is_some());
-            let bfd = watched.then(|| self.bfd.view(status.key.address)).flatten();
+            let bfd = watched.contains(&status.key).then(|| self.bfd.view(status.key.address)).flatten();
             PeerView { since: rfc3339(since), bfd, ..status.view }
         };
         speaker.peers().into_iter().map(dated).collect()

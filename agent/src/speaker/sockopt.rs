@@ -139,6 +139,26 @@ pub fn set_priority(socket: &impl AsFd, family: Family) -> io::Result<()> {
     }
 }
 
+/// Lets the process have as many sockets as it may: a reflector's clients are a descriptor each, and the usual soft limit
+/// is 1024. Says how many there may be.
+///
+/// # Errors
+/// Those of `getrlimit` and `setrlimit`.
+#[allow(unsafe_code)]
+pub fn raise_descriptors() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one `rlimit` into a live one, and keeps no pointer to it.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the kernel reads one live, initialised `rlimit`, and keeps no pointer to it.
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(limit.rlim_cur)
+}
+
 #[allow(unsafe_code)]
 fn set<T>(socket: &impl AsFd, level: i32, option: i32, value: &T) -> io::Result<()> {
     let length = libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)?;
@@ -159,6 +179,15 @@ mod tests {
         let sig = TcpMd5Sig::new(Prefix::host([10, 0, 0, 1].into()), b"secret").expect("short enough");
         assert_eq!(sig.address[..8], [2, 0, 0, 0, 10, 0, 0, 1]);
         assert_eq!((sig.key_length, &sig.key[..7]), (6, &b"secret\0"[..]));
+    }
+
+    #[test]
+    fn there_may_be_as_many_sockets_as_the_hard_limit_says() {
+        let most = raise_descriptors().expect("limits");
+        let limits = std::fs::read_to_string("/proc/self/limits").expect("limits");
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("a line");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!((words[3], words[4]), (most.to_string().as_str(), most.to_string().as_str()), "{line}");
     }
 
     #[test]

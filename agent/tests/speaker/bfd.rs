@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use bgp::PeerConfig;
 use bgp::bfd::{Config, Distance};
+use bgp::config::ListenRange;
 use model::Family;
 use model::api::show::{BfdState, PeerView, SessionState};
 
 use super::bird::Bird;
-use super::net::{Node, alone, ip};
+use super::net::{Node, alone, asn, ip, prefix};
 
 const BFD: &str = "protocol bfd { interface \"*\" { interval 100 ms; multiplier 3; }; \
                    multihop { interval 100 ms; multiplier 3; }; }";
@@ -66,6 +68,21 @@ fn bfd_ends_a_session_over_a_dead_path_within_a_second() {
             node.until("192.0.2.2", watched).await;
         });
     }
+}
+
+#[test]
+fn a_peer_from_a_listen_range_has_bfd_while_it_is_there() {
+    alone(|| async {
+        let bird = Bird::with(BFD, "bfd on;");
+        bird.ask("restart margay");
+        let mut node = Node::new("192.0.2.1", 65001);
+        let mut template = PeerConfig::new("racks", asn(65002));
+        template.bfd = Some(fast(Distance::SingleHop));
+        node.config.ranges.insert(prefix("192.0.2.0/24"), ListenRange::new(template, 10));
+        node.go();
+        node.until("192.0.2.2", watched).await;
+        bird.until("show bfd sessions", "Up").await;
+    });
 }
 
 #[test]

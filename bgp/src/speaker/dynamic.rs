@@ -65,6 +65,11 @@ impl Speaker {
         }
     }
 
+    /// All peers by now, those from ranges too.
+    pub fn with_configs(&self) -> impl Iterator<Item = (&PeerKey, &PeerConfig)> {
+        self.by_key.iter().filter_map(|(key, source)| Some((key, &*self.peer(*source)?.config)))
+    }
+
     /// Of several peers at one address: one whose source address it is, then one whose session is not up. A peer that is
     /// there goes before a range.
     pub(super) fn claimant(&self, local: SocketAddr, remote: SocketAddr) -> Claim {

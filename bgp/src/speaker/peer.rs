@@ -106,3 +106,14 @@ impl Conn {
         (self.outstanding > 0).then(|| self.progress + time)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Peers of one range share their configuration: what is left are a session and counters.
+    #[test]
+    fn a_peer_takes_less_than_a_kilobyte_of_its_own() {
+        assert!(size_of::<Peer>() <= 1024, "{} octets", size_of::<Peer>());
+    }
+}
