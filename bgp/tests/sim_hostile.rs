@@ -10,8 +10,8 @@ use std::time::Duration;
 use bgp::speaker::{CloseReason, ConnId, ConnectError};
 use bgp::wire::notification::{cease, header};
 use bgp::wire::{
-    Attributes, Capability, Context, Frame, Framer, Message, NextHop, Nlri, Notification, Open, PeerKind, RouteRefresh,
-    Transmit, attr::Origin, encode,
+    Attributes, Capability, Context, Frame, Framer, Message, NextHop, Nlri, Notification, Open, PeerKind, RefreshKind,
+    RouteRefresh, Transmit, attr::Origin, encode,
 };
 use bgp::{Input, Output, Speaker, SpeakerConfig};
 use model::{Family, Prefix, RouterId, Time};
@@ -42,7 +42,7 @@ enum What {
     Announce(u8),
     Withdraw(u8),
     EndOfRib,
-    Refresh,
+    Refresh(RefreshKind),
 }
 
 fn what() -> impl Strategy<Value = What> {
@@ -56,7 +56,8 @@ fn what() -> impl Strategy<Value = What> {
         any::<u8>().prop_map(What::Announce),
         any::<u8>().prop_map(What::Withdraw),
         Just(What::EndOfRib),
-        Just(What::Refresh),
+        prop_oneof![Just(RefreshKind::Request), Just(RefreshKind::Begin), Just(RefreshKind::End)]
+            .prop_map(What::Refresh),
     ]
 }
 
@@ -95,12 +96,16 @@ fn message(what: What) -> Message {
                 asn: asn(number),
                 hold_seconds: hold,
                 router_id: RouterId::new(id).unwrap(),
-                capabilities: vec![Capability::FourOctetAs(Some(asn(number)))],
+                capabilities: vec![
+                    Capability::FourOctetAs(Some(asn(number))),
+                    Capability::EnhancedRouteRefresh,
+                    Capability::ExtendedMessage,
+                ],
             });
         }
         What::Keepalive => return Message::Keepalive,
         What::Notification => return Message::Notification(Notification::new(cease::ADMINISTRATIVE_RESET)),
-        What::Refresh => return Message::RouteRefresh(RouteRefresh::request(Family::Ipv4)),
+        What::Refresh(kind) => return Message::RouteRefresh(RouteRefresh { family: Some(Family::Ipv4), kind }),
         What::Announce(n) => {
             let attributes = Attributes::new(Origin::Igp, NextHop::from(address(n.into())));
             encode::updates(Family::Ipv4, &attributes, [prefix(n)], &Transmit::PLAIN, &mut octets).unwrap();
@@ -123,7 +128,9 @@ fn wanted(variant: usize) -> SpeakerConfig {
         config.peers.remove(&key(2));
     }
     if variant == 2 {
-        config.peers.values_mut().for_each(|peer| peer.ttl_security = Some(1));
+        for peer in config.peers.values_mut() {
+            (peer.ttl_security, peer.max_prefixes) = (Some(1), Some(1.into()));
+        }
         config.originate.clear();
     }
     if variant == 3 {
