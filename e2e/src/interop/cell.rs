@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::case::{Case, Fields, Side, Step, Traffic as Order};
 use super::{folder, held, matching, template};
 use crate::ctl::text;
 use crate::ip;
+use crate::netns::Netns;
 use crate::plan::{FAMILIES, Family, OUTSIDE, Shape};
 use crate::router::{Daemon, Router, Start, words};
 use crate::traffic::Traffic;
@@ -28,6 +29,9 @@ const IN_VAIN: Duration = Duration::from_secs(8);
 const A_SECOND: Duration = Duration::from_secs(1);
 /// Pods that n1's end of the traffic stands for.
 const POD: (&str, &str) = ("10.244.1.1", "fd00:244:0:1::1");
+
+/// Link-local addresses of the peer's end and of n1's, known beforehand to who configures them.
+const LINK: [Ipv6Addr; 2] = [Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1), Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0x11)];
 
 /// What happened in a cell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +83,7 @@ struct Found {
     rows: Vec<Value>,
 }
 
-/// `v4` or `n2-v6`.
+/// `v4`, `n2-v6`, or `link`: between the link-local addresses of n1 and the peer.
 struct Session {
     node: usize,
     /// The daemon's end and the node's.
@@ -100,6 +104,8 @@ impl Cell {
         let own = read(&case.folder.join(daemon.file()))?;
         let place = [("folder", router.folder.display().to_string())];
         let told = template::render(&read(&base.join(daemon.file()))?, &own, &place).with_context(|| daemon.file())?;
+        link_local(&trial.plan.tor_netns(1), "rack", LINK[0])?;
+        link_local(&trial.plan.node_netns(1), "eth0", LINK[1])?;
         for node in 1..=case.script.nodes {
             let netns = trial.plan.node_netns(node);
             // Only what BGP teaches leads anywhere.
@@ -233,6 +239,9 @@ impl Cell {
     }
 
     fn session(&self, name: &str) -> Result<Session> {
+        if name == "link" {
+            return Ok(Session { node: 1, ends: LINK.map(IpAddr::V6) });
+        }
         let (node, family) = match name.split_once('-') {
             Some((node, family)) => (number(node)?, family),
             None => (1, name),
@@ -346,6 +355,12 @@ impl Cell {
             }),
         }
     }
+}
+
+/// Gives a device this link-local address instead of what the kernel has made up.
+fn link_local(netns: &Netns, device: &str, address: Ipv6Addr) -> Result<()> {
+    netns.stdout("ip", &["-6", "addr", "flush", "dev", device, "scope", "link"])?;
+    ip::batch_in(netns, &[format!("addr add {address}/64 dev {device} nodad")])
 }
 
 /// Of `n2`.

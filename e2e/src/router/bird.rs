@@ -90,7 +90,8 @@ pub(super) fn established(text: &str) -> Vec<IpAddr> {
         } else if let Some(address) = line.strip_prefix("Neighbor address:")
             && up
         {
-            found.extend(address.trim().parse::<IpAddr>());
+            // A link-local one with its device: `fe80::1%eth0`.
+            found.extend(address.trim().split('%').next().and_then(|address| address.parse::<IpAddr>().ok()));
         }
     }
     found

@@ -34,7 +34,7 @@ fn target(folder: &Path) -> String {
 pub(super) fn established(text: &str) -> Result<Vec<IpAddr>> {
     let peers: Vec<Value> = serde_json::from_str(text).context("GoBGP did not answer with JSON")?;
     let up = peers.iter().filter(|peer| peer["state"]["session_state"] == ESTABLISHED);
-    Ok(up.filter_map(|peer| peer["state"]["neighbor_address"].as_str()?.parse().ok()).collect())
+    Ok(up.filter_map(|peer| peer["state"]["neighbor_address"].as_str()?.split('%').next()?.parse().ok()).collect())
 }
 
 #[cfg(test)]

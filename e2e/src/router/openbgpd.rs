@@ -32,7 +32,7 @@ pub(super) fn established(text: &str) -> Result<Vec<IpAddr>> {
     let answer: Value = serde_json::from_str(text).context("OpenBGPD did not answer with JSON")?;
     let peers = answer["neighbors"].as_array().into_iter().flatten();
     let up = peers.filter(|peer| peer["state"] == "Established");
-    Ok(up.filter_map(|peer| peer["remote_addr"].as_str()?.parse().ok()).collect())
+    Ok(up.filter_map(|peer| peer["remote_addr"].as_str()?.split('%').next()?.parse().ok()).collect())
 }
 
 #[cfg(test)]
