@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use model::api::show::{DrainState, DrainView, NodeStatusView, RouteWhyView};
-use model::api::{Answer, Reply, Request, Show};
+use model::api::{Answer, BgpReset, RefusalCode, Reply, Request, ResetKind, Show};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -187,6 +187,23 @@ fn a_drained_node_is_still_drained_when_its_agent_comes_again() {
         assert_eq!(agent.order(&Request::Undrain), Reply::Ok(Answer::Done));
         let status: NodeStatusView = agent.show(Show::NodeStatus);
         assert_eq!(status.drain, None);
+    });
+}
+
+#[test]
+fn a_reset_over_the_socket_is_done_or_says_why_not() {
+    alone(|| {
+        let agent = Agent::start();
+        agent.until_ready();
+        let reset = |peer: &str, how| agent.order(&Request::BgpReset(BgpReset { peer: peer.into(), how }));
+        assert_eq!(reset("tor", ResetKind::Session), Reply::Ok(Answer::Done), "it is dialled at once");
+        for (peer, how, words) in
+            [("nobody", ResetKind::Hard, "there is no peer nobody"), ("tor", ResetKind::SoftIn, "is not up")]
+        {
+            let Reply::Error(refusal) = reset(peer, how) else { panic!("{peer} was reset") };
+            assert_eq!(refusal.code, RefusalCode::Invalid);
+            assert!(refusal.message.contains(words), "{}", refusal.message);
+        }
     });
 }
 
