@@ -560,3 +560,27 @@ fn bmp_stations_are_those_of_the_nodes_own_configuration_or_else_of_the_default_
     let own = all + &object("BGPConfiguration", "node.n1", "{bmp: [{station: 10.9.0.6, port: 5000}]}");
     assert_eq!(stations(&own), ["10.9.0.6:5000"]);
 }
+
+#[test]
+fn what_nothing_inside_an_announced_aggregate_leads_to_is_dropped() {
+    let objects =
+        |cidr: &str| nodes() + &object("BGPConfiguration", "default", &format!("{{aggregates: [{{cidr: {cidr}}}]}}"));
+    let text =
+        |cidr: &str, others: Vec<Fact>| lines(&plan(&objects(cidr), [uplink(), others].concat()), "route blackhole");
+    assert_eq!(
+        text("10.244.0.0/16", vec![]),
+        [
+            "route blackhole 10.244.0.0/16 proto margay metric 1024",
+            "route blackhole 10.244.1.0/24 proto margay metric 1024"
+        ]
+    );
+    assert_eq!(
+        text("10.99.0.0/16", vec![]),
+        ["route blackhole 10.244.1.0/24 proto margay metric 1024"],
+        "nothing is inside"
+    );
+    let inside = vec![learned("10.99.7.0/24", &["10.0.0.2"])];
+    assert_eq!(text("10.99.0.0/16", inside).first().unwrap(), "route blackhole 10.99.0.0/16 proto margay metric 1024");
+    let beside = vec![learned("10.98.7.0/24", &["10.0.0.2"]), learned("10.100.0.0/24", &["10.0.0.2"])];
+    assert_eq!(text("10.99.0.0/16", beside).len(), 1);
+}

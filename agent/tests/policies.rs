@@ -157,3 +157,36 @@ fn communities_of_all_kinds_go_with_own_prefixes_and_a_nodes_own_list_replaces_t
     let other = list("node.n2", "10.244.1.0/24", "'1:1'");
     assert_eq!(of(&(default + &other)).0, [blue, blue + 1], "of another node");
 }
+
+#[test]
+fn aggregates_are_the_nodes_before_the_clusters() {
+    use bgp::config::{Aggregate, Specifics};
+    let default = object(
+        "BGPConfiguration",
+        "default",
+        "{communities: [{name: blue, value: '65000:1'}], aggregates: [{cidr: 10.244.0.0/16, summaryOnly: true, \
+         communities: [blue, '1:2:3']}, {cidr: 'fd00::/48'}]}",
+    );
+    let own = object("BGPConfiguration", "node.n1", "{aggregates: [{cidr: 10.244.0.0/16}]}");
+    let first = |objects: &str| config(objects).aggregates.into_values().next().unwrap();
+    let of_cluster = Aggregate {
+        specifics: Specifics::Suppressed,
+        communities: vec![65000 << 16 | 1],
+        large_communities: vec![[1, 2, 3]],
+    };
+    assert_eq!(first(&(node("") + &default)), of_cluster);
+    assert_eq!(first(&(node("") + &default + &own)), Aggregate::default());
+    assert_eq!(config(&(node("") + &default + &own)).aggregates.len(), 2);
+    for (list, problem) in [
+        ("{cidr: 0.0.0.0/0}", "spec.aggregates[0].cidr: must be neither a default route nor one address"),
+        ("{cidr: 10.0.0.0/8}, {cidr: 10.0.0.0/8}", "spec.aggregates[1].cidr: is there twice"),
+        (
+            "{cidr: 10.0.0.0/8, communities: [red]}",
+            "spec.aggregates[0].communities: \"red\" is not a community (aa:nn or aa:nn:mm), nor a name under \
+             spec.communities",
+        ),
+    ] {
+        let error = wrong(&object("BGPConfiguration", "default", &format!("{{aggregates: [{list}]}}")));
+        assert_eq!(error, format!("test.yaml: BGPConfiguration/default: {problem}"));
+    }
+}

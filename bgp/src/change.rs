@@ -144,6 +144,7 @@ fields! {
         peers: Class::Hot, "the peers";
         ranges: Class::Hot, "the listen ranges";
         originate: Class::SoftOut, "what this node originates";
+        aggregates: Class::SoftOut, "the aggregates that this node announces";
         own: Class::SoftIn, "this node's pod CIDRs";
         pools: Class::SoftBoth, "the pools of the cluster";
         interfaces: Class::SoftBoth, "the links of this node";

@@ -48,6 +48,8 @@ pub struct SpeakerConfig {
     pub ranges: BTreeMap<Prefix, ListenRange>,
     /// What this node announces: its own pod CIDRs, and later services.
     pub originate: BTreeMap<Prefix, Origination>,
+    /// What is announced while something inside it is in the table (RFC 4271 §9.2.2.2). A change re-announces.
+    pub aggregates: BTreeMap<Prefix, Aggregate>,
     /// This node's pod CIDRs, announced or not, for [`ImportPolicy::Safe`].
     pub own: Vec<Prefix>,
     /// Pools of the cluster, for [`ImportPolicy::Safe`]: an external peer may announce blocks of other nodes inside a
@@ -79,6 +81,7 @@ impl SpeakerConfig {
             peers: BTreeMap::new(),
             ranges: BTreeMap::new(),
             originate: BTreeMap::new(),
+            aggregates: BTreeMap::new(),
             own: Vec::new(),
             pools: Vec::new(),
             interfaces: Vec::new(),
@@ -296,6 +299,27 @@ impl Default for GracefulRestart {
             deferral: Duration::from_secs(10),
         }
     }
+}
+
+/// How an aggregate is announced.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Aggregate {
+    /// What becomes of the more specific routes inside.
+    pub specifics: Specifics,
+    /// Communities (RFC 1997) to attach.
+    pub communities: Vec<u32>,
+    /// Large communities (RFC 8092) to attach.
+    pub large_communities: Vec<[u32; 3]>,
+}
+
+/// What becomes of the routes inside an aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Specifics {
+    /// They are told as ever.
+    #[default]
+    Told,
+    /// External peers are told of the aggregate instead. Internal ones need them: there every node may have the aggregate.
+    Suppressed,
 }
 
 /// Going away without losing a packet (RFC 8326): peers are told that all routes of this node go away, have so long to

@@ -71,6 +71,7 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
     }
     config.drain = super::drain::drain(world, node).map(|(drain, _)| drain);
     config.monitoring = super::bmp::monitoring(settings.own, settings.default, world.node.as_str());
+    config.aggregates = super::aggregates::aggregates(world);
     config.own = node.pod_cidrs.clone();
     config.pools = objects.pools().map(|p| p.cidr).collect();
     config.originate = originate(objects, node, &settings);

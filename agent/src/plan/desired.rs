@@ -94,7 +94,8 @@ impl Desired {
             DirtyRoutes::Some(some) => {
                 let of_links = world.leases.iter().filter(|lease| dirty.links.contains(&lease.host_interface));
                 let of_links = of_links.flat_map(|lease| lease.addresses.iter().copied().map(Prefix::host));
-                some.iter().copied().chain(of_links).collect()
+                let above = some.iter().flat_map(|prefix| super::aggregates::above(world, *prefix));
+                some.iter().copied().chain(of_links).chain(above).collect()
             }
         }
     }

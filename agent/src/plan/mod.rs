@@ -1,5 +1,6 @@
 //! What should be, as a pure function of the world. Every decision carries its reason.
 
+pub mod aggregates;
 pub mod bgp;
 mod bmp;
 pub mod desired;

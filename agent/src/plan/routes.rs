@@ -11,6 +11,7 @@ use model::api::show::RouteSource;
 use model::object::Node;
 use model::{Prefix, kernel};
 
+use super::aggregates::{aggregates, of_aggregate};
 use super::encap::{Encap, Encaps};
 use super::gateways::gateways;
 use crate::world::World;
@@ -58,6 +59,7 @@ pub fn prefixes(world: &World) -> BTreeSet<Prefix> {
     if let Some(node) = world.objects.node(&world.node) {
         prefixes.extend(&node.pod_cidrs);
     }
+    prefixes.extend(aggregates(world).into_keys());
     prefixes
 }
 
@@ -104,7 +106,8 @@ impl<'a> Router<'a> {
     /// learned.
     pub fn route(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
         let own = of_pod(self.world, prefix).or_else(|| of_block(self.own?, prefix));
-        own.or_else(|| self.of_gateway(prefix)).or_else(|| self.of_learned(prefix))
+        let own = own.or_else(|| self.of_gateway(prefix)).or_else(|| of_aggregate(self.world, prefix));
+        own.or_else(|| self.of_learned(prefix))
     }
 
     /// The way to a peer by the gateway that its BGPPeer names.

@@ -159,6 +159,7 @@ impl Reconciler {
     fn reason(&self, prefix: &Prefix, source: RouteSource) -> String {
         match source {
             RouteSource::Block => "own block: what no pod has is dropped here".to_string(),
+            RouteSource::Aggregate => "announced aggregate: what nothing inside leads to is dropped here".to_string(),
             RouteSource::Gateway => "a BGP peer, by the gateway that its BGPPeer names (reachableBy)".to_string(),
             RouteSource::Pod => match self.world.leases.holder(prefix.address()) {
                 Some(lease) => format!("pod {}", owner(lease)),

@@ -49,6 +49,12 @@ impl Learned {
         self.routes.get(prefix)
     }
 
+    /// The next prefix that has one, in order: what is inside a prefix follows it.
+    pub fn first_after(&self, prefix: &Prefix) -> Option<&Prefix> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        self.routes.range((Excluded(*prefix), Unbounded)).next().map(|(next, _)| next)
+    }
+
     /// All prefixes that have one.
     pub fn prefixes(&self) -> impl Iterator<Item = &Prefix> {
         self.routes.keys()

@@ -133,9 +133,9 @@ fn touches(object: &Object) -> Dirty {
         Object::BgpPeer(peer) if peer.reachable_by.is_some() => {
             Dirty { bgp: true, routes: DirtyRoutes::All, ..Dirty::default() }
         }
-        Object::BgpConfiguration(_) | Object::BgpPeer(_) | Object::BgpFilter(_) | Object::Secret(_) => {
-            Dirty { bgp: true, ..Dirty::default() }
-        }
+        // Aggregates are routes, too.
+        Object::BgpConfiguration(_) => Dirty { bgp: true, routes: DirtyRoutes::All, ..Dirty::default() },
+        Object::BgpPeer(_) | Object::BgpFilter(_) | Object::Secret(_) => Dirty { bgp: true, ..Dirty::default() },
         // Read when a pod is attached; nothing follows from them by themselves.
         Object::Pod(_) | Object::Namespace(_) => Dirty::nothing(),
     }

@@ -8,6 +8,7 @@ use super::shared::{Hold, Shared};
 use super::table::{Dest, DestId, Path, Source, Table, Told};
 use super::unicast::{BUDGET, RibPrefix, Unicast};
 use crate::wire::Nlri;
+use crate::wire::PeerKind;
 
 impl<P: RibPrefix> Unicast<P> {
     /// Makes a peer a member of the group with this key, to be told everything.
@@ -65,6 +66,10 @@ impl<P: RibPrefix> Unicast<P> {
         let Some(Some(group)) = self.groups.get_mut(number) else { return };
         for id in 0..self.table.end() {
             let Some(dest) = self.table.dest_mut(id) else { continue };
+            let external = group.key.kind == PeerKind::External;
+            if external && self.aggregates.iter().any(|formed| formed.hides(&dest.prefix.into())) {
+                continue;
+            }
             if group.key.several.is_some() {
                 let ranked = choice::ranked(shared, dest.paths.as_slice());
                 let wanted = export::told_of(shared, &self.guard, &group.key, &ranked, dest.prefix.into());

@@ -3,6 +3,7 @@
 //! One owner, no locks. An announcement costs a hash lookup and touches its destination; touched destinations are settled
 //! later, in batches: best path, report, update groups. Several changes of one prefix in between are one.
 
+mod aggregate;
 pub mod best;
 mod choice;
 mod compare;
@@ -25,6 +26,7 @@ mod watch;
 
 pub use reason::Reason;
 
+pub(crate) use aggregate::Formed;
 pub(crate) use choice::{Choice, reason_against};
 pub(crate) use compare::{Differences, View, compare};
 pub(crate) use export::{outgoing, tells};

@@ -6,6 +6,7 @@ use std::hash::Hash;
 use model::filter::{Chain, Decision, Direction};
 use model::{Family, Prefix};
 
+use super::aggregate::{Contribution, Formed};
 use super::choice::{self, Choice};
 use super::group::Group;
 use super::outbox::{Emit, Outbox};
@@ -36,13 +37,20 @@ pub(crate) struct Unicast<P> {
     /// By number; numbers are used again.
     pub groups: Vec<Option<Group>>,
     pub guard: Guard,
+    pub aggregates: Vec<Formed>,
     /// Destinations to be freed when nobody is behind who might still name them.
     vacant: Vec<DestId>,
 }
 
 impl<P> Default for Unicast<P> {
     fn default() -> Unicast<P> {
-        Unicast { table: Table::default(), groups: Vec::new(), guard: Guard::default(), vacant: Vec::new() }
+        Unicast {
+            table: Table::default(),
+            groups: Vec::new(),
+            guard: Guard::default(),
+            aggregates: Vec::new(),
+            vacant: Vec::new(),
+        }
     }
 }
 
@@ -339,6 +347,7 @@ impl<P: RibPrefix> Unicast<P> {
                 outbox.send(shared, &group.key, &group.live, emits);
             }
         }
+        self.form_aggregates(shared);
     }
 
     /// Chooses at one destination and notes who is to hear of it.
@@ -362,11 +371,18 @@ impl<P: RibPrefix> Unicast<P> {
             emits.push(Emit::Route(RouteChange { prefix: dest.prefix.into(), best }));
         }
         let prefix: Prefix = dest.prefix.into();
+        if !self.aggregates.is_empty() {
+            let best = chosen.as_ref().and_then(|chosen| shared.attrs.value(chosen.path.attrs));
+            let best = best.map(|value| Contribution::of(&value.attributes));
+            self.aggregates.iter_mut().for_each(|formed| formed.note(id, &prefix, best));
+        }
+        let hidden = self.aggregates.iter().any(|formed| formed.hides(&prefix));
         let mut ranked = None;
         for (number, (group, outbox)) in self.groups.iter_mut().zip(outboxes).enumerate() {
             let Some(group) = group else { continue };
             if group.key.several.is_some() {
                 let ranked = ranked.get_or_insert_with(|| choice::ranked(shared, dest.paths.as_slice()));
+                let ranked = if hidden && group.key.kind == PeerKind::External { &[][..] } else { &ranked[..] };
                 let wanted = export::told_of(shared, &self.guard, &group.key, ranked, prefix);
                 if group.settle_several(shared, (id, dest.prefix), &wanted, outbox) {
                     group.note(id);
@@ -374,6 +390,7 @@ impl<P: RibPrefix> Unicast<P> {
                 continue;
             }
             let wanted = chosen.as_ref().map(|chosen| &chosen.path);
+            let wanted = wanted.filter(|_| !hidden || group.key.kind == PeerKind::Internal);
             let wanted = wanted.filter(|path| export::tells(shared, &self.guard, &group.key, path, prefix));
             let number = number as u16;
             let told = dest.told.as_mut_slice().iter_mut().find(|told| told.group == number);

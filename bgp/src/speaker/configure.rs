@@ -12,11 +12,11 @@ use super::peer::Peer;
 use super::rehearse::{Mode, by_tables};
 use super::{Output, PeerChange, Speaker};
 use crate::change::{Change, Changes, Class, changes, guarded as guarded_prefixes, peer_changes};
-use crate::config::{Origination, PeerConfig, PeerKey, SpeakerConfig, Start};
+use crate::config::{Aggregate, Origination, PeerConfig, PeerKey, SpeakerConfig, Start};
 use crate::filter::Guard;
 use crate::rib::{
-    Closing, Counts, Flow, Forget, GroupKey, LongLivedSupport, RibPrefix, RouteAttrs, Shared, Source, SourceInfo,
-    Unicast,
+    Closing, Counts, Flow, Forget, Formed, GroupKey, LongLivedSupport, RibPrefix, RouteAttrs, Shared, Source,
+    SourceInfo, Unicast,
 };
 use crate::session::{Established, Forwarding, Local, Reset, Restarting, Why, local_as};
 use crate::wire::attr::Origin;
@@ -83,6 +83,9 @@ impl Speaker {
             own.extend(changes.of_speaker().filter(|change| change.class == Class::Reset).cloned());
             self.change_peer(now, source, (config, range), &own);
             peers.push((source, own.iter().map(|change| change.class).fold(whole, Class::and)));
+        }
+        if aggregates(&old).ne(aggregates(&new)) {
+            self.aggregate(&new);
         }
         self.originate(&old, &new);
         self.monitor_by(&new.monitoring);
@@ -205,6 +208,14 @@ impl Speaker {
             if old.originate.get(prefix) != Some(how) {
                 self.in_tables(prefix.family(), Originate(*prefix, own_attributes(*prefix, how)));
             }
+        }
+    }
+
+    fn aggregate(&mut self, new: &SpeakerConfig) {
+        for family in Family::ALL {
+            let formed = aggregates(new).filter(|(prefix, _)| prefix.family() == family);
+            let formed = formed.map(|(prefix, how)| Formed::new(*prefix, how.clone())).collect();
+            self.in_tables(family, Aggregated(formed));
         }
     }
 
@@ -332,6 +343,18 @@ impl Speaker {
 /// Whether one of the two is another speaker from now on, to which nothing applies that was said before.
 fn makes_another_peer(change: &Change) -> bool {
     ["router_id", "local_as", "remote_as"].contains(&change.field)
+}
+
+/// An aggregate that is originated anyway is none.
+fn aggregates(config: &SpeakerConfig) -> impl Iterator<Item = (&Prefix, &Aggregate)> {
+    config.aggregates.iter().filter(|(prefix, _)| !config.originate.contains_key(prefix))
+}
+
+struct Aggregated(Vec<Formed>);
+impl Tables for Aggregated {
+    fn on<P: RibPrefix>(self, tables: &mut Unicast<P>, shared: &mut Shared) {
+        tables.aggregate(shared, self.0);
+    }
 }
 
 struct Cease(Prefix);

@@ -154,6 +154,11 @@ impl Speaker {
                 row.best = chosen.as_ref().is_some_and(|(choice, _)| choice.best == index);
                 row.multipath = !row.best && chosen.as_ref().is_some_and(|(choice, _)| choice.used.contains(&index));
                 row.reason = self.reason(path, &row, chosen.as_ref());
+                if let Some(formed) = tables.aggregates.iter().find(|formed| formed.prefix == row.prefix)
+                    && path.source == OWN
+                {
+                    row.reason += &format!("; aggregate of {} more specific routes", formed.contributors());
+                }
                 if self.shared.source(path.source).is_some_and(|info| is_leaving(&attrs.attributes, info.kind)) {
                     row.reason += "; its sender says that it goes away soon: local preference 0 (graceful shutdown)";
                 }

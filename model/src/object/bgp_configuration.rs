@@ -42,6 +42,9 @@ pub struct BgpConfiguration {
     pub bind_mode: BindMode,
     /// `communities`: names for values.
     pub communities: Vec<NamedCommunity>,
+    /// `aggregates`: announced while something inside is in the table. Margay's own.
+    #[serde(default)]
+    pub aggregates: Vec<Aggregate>,
     /// `prefixAdvertisements`: communities that go with what is advertised inside a prefix.
     pub prefix_advertisements: Vec<PrefixAdvertisement>,
 }
@@ -73,6 +76,17 @@ pub struct PrefixAdvertisement {
     /// The prefix.
     pub cidr: Prefix,
     /// The communities, names resolved.
+    pub communities: Vec<Community>,
+}
+
+/// A prefix that is announced while something more specific is known (RFC 4271 §9.2.2.2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aggregate {
+    /// The prefix.
+    pub cidr: Prefix,
+    /// `summaryOnly`: external peers are not told of what is inside.
+    pub summary_only: bool,
+    /// `communities`, names resolved.
     pub communities: Vec<Community>,
 }
 
@@ -138,6 +152,8 @@ pub(super) struct BgpConfigurationSpec {
     communities: Vec<NamedCommunity>,
     #[serde(default)]
     prefix_advertisements: Vec<PrefixAdvertisementWire>,
+    #[serde(default)]
+    aggregates: Vec<AggregateWire>,
     ignored_interfaces: Option<serde::de::IgnoredAny>,
     program_cluster_routes: Option<String>,
     #[serde(rename = "serviceClusterIPs")]
@@ -163,6 +179,27 @@ struct PrefixAdvertisementWire {
     cidr: Prefix,
     #[serde(default)]
     communities: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AggregateWire {
+    cidr: Prefix,
+    #[serde(default)]
+    summary_only: bool,
+    #[serde(default)]
+    communities: Vec<String>,
+}
+
+/// Communities by value or by one of these names.
+fn resolved(texts: &[String], names: &[NamedCommunity], field: &str) -> Result<Vec<Community>, Invalid> {
+    let value = |text: &String| match names.iter().find(|named| named.name == *text) {
+        Some(named) => Ok(named.value),
+        None => text
+            .parse()
+            .map_err(|problem: String| Invalid::field(field, format!("{problem}, nor a name under spec.communities"))),
+    };
+    texts.iter().map(value).collect()
 }
 
 #[derive(Deserialize)]
@@ -221,19 +258,21 @@ impl Envelope<BgpConfigurationSpec> {
         }
         let mut prefix_advertisements = Vec::new();
         for (i, wire) in spec.prefix_advertisements.into_iter().enumerate() {
-            let mut communities = Vec::new();
-            for text in &wire.communities {
-                let named = spec.communities.iter().find(|c| c.name == *text).map(|c| c.value);
-                let value = match named {
-                    Some(value) => value,
-                    None => text.parse().map_err(|problem: String| {
-                        let field = format!("spec.prefixAdvertisements[{i}].communities");
-                        Invalid::field(field, format!("{problem}, nor a name under spec.communities"))
-                    })?,
-                };
-                communities.push(value);
-            }
+            let field = format!("spec.prefixAdvertisements[{i}].communities");
+            let communities = resolved(&wire.communities, &spec.communities, &field)?;
             prefix_advertisements.push(PrefixAdvertisement { cidr: wire.cidr, communities });
+        }
+        let mut aggregates: Vec<Aggregate> = Vec::new();
+        for (i, wire) in spec.aggregates.into_iter().enumerate() {
+            let field = format!("spec.aggregates[{i}]");
+            if wire.cidr.length() == 0 || wire.cidr.is_host() {
+                return Err(Invalid::field(format!("{field}.cidr"), "must be neither a default route nor one address"));
+            }
+            if aggregates.iter().any(|other| other.cidr == wire.cidr) {
+                return Err(Invalid::field(format!("{field}.cidr"), "is there twice"));
+            }
+            let communities = resolved(&wire.communities, &spec.communities, &format!("{field}.communities"))?;
+            aggregates.push(Aggregate { cidr: wire.cidr, summary_only: wire.summary_only, communities });
         }
         Ok(BgpConfiguration {
             meta: self.metadata,
@@ -248,6 +287,7 @@ impl Envelope<BgpConfigurationSpec> {
             bind_mode: spec.bind_mode,
             communities: spec.communities,
             prefix_advertisements,
+            aggregates,
         })
     }
 }

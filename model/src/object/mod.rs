@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use add_path::AddPath;
 pub use bfd::Bfd;
-pub use bgp_configuration::{BgpConfiguration, BindMode, Community, NamedCommunity, PrefixAdvertisement};
+pub use bgp_configuration::{Aggregate, BgpConfiguration, BindMode, Community, NamedCommunity, PrefixAdvertisement};
 pub use bgp_filter::BgpFilter;
 pub use bgp_peer::{BgpPeer, NextHopMode, ReversePeering};
 pub use bgp_role::BgpRole;

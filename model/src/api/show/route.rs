@@ -47,6 +47,8 @@ pub enum RouteKind {
 pub enum RouteSource {
     /// Learned from peers.
     Bgp,
+    /// An aggregate that this node announces.
+    Aggregate,
     /// A block of this node's.
     Block,
     /// A BGP peer's `reachableBy`.
@@ -60,6 +62,7 @@ impl RouteSource {
     pub const fn word(self) -> &'static str {
         match self {
             RouteSource::Bgp => "bgp",
+            RouteSource::Aggregate => "aggregate",
             RouteSource::Block => "block",
             RouteSource::Gateway => "gateway",
             RouteSource::Pod => "pod",
