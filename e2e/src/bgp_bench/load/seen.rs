@@ -33,7 +33,7 @@ impl Seen {
     }
 
     pub fn enter(&mut self, index: Option<usize>) {
-        let Some(index) = index else { return };
+        let Some(index) = index.filter(|index| *index < self.room) else { return };
         let Some(word) = self.words.get_mut(index / 64) else { return };
         let bit = 1 << (index % 64);
         self.count += usize::from(*word & bit == 0);
@@ -41,7 +41,7 @@ impl Seen {
     }
 
     pub fn leave(&mut self, index: Option<usize>) {
-        let Some(index) = index else { return };
+        let Some(index) = index.filter(|index| *index < self.room) else { return };
         let Some(word) = self.words.get_mut(index / 64) else { return };
         let bit = 1 << (index % 64);
         self.count -= usize::from(*word & bit != 0);
