@@ -84,9 +84,18 @@ async fn read(
 ) -> CloseReason {
     let mut framer = Framer::new();
     loop {
-        match reader.read_buf(framer.space(READ)).await {
+        // Most sessions are silent most of the time: room for what may come is made when it has come.
+        let read = match reader.readable().await {
+            Ok(()) => reader.try_read_buf(framer.space(READ)),
+            Err(e) => Err(e),
+        };
+        match read {
             Ok(0) => return CloseReason::Ended,
             Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                framer.rest();
+                continue;
+            }
             Err(e) => return close_reason(&e),
         }
         loop {
@@ -99,7 +108,10 @@ async fn read(
                 return pending().await;
             }
             match then {
-                Then::Read => break,
+                Then::Read => {
+                    framer.rest();
+                    break;
+                }
                 Then::Decode => {}
                 // A peer in a hurry sends UPDATEs right after its OPEN, which says how they are to be decoded. If the
                 // speaker does not accept it, it gives the connection up instead.

@@ -131,6 +131,12 @@ impl Framer {
         self.buffer.reserve(octets);
         &mut self.buffer
     }
+    /// Gives back the room in which nothing waits.
+    pub fn rest(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
+    }
     /// Octets that wait for the rest of their message.
     pub fn pending(&self) -> usize {
         self.buffer.len()
