@@ -164,6 +164,15 @@ fn with_many_routes() -> Result<Trial> {
         ensure!(there == 200, "{there}");
         Ok(())
     })?;
+    // The other node has to come back to the router, too: else its routes come in the middle of what is watched.
+    let (v4, v6) = trial.plan.pod_cidrs(2);
+    wait::until(SOON, "the other node's routes", || {
+        for (family, cidr) in [("-4", &v4), ("-6", &v6)] {
+            let text = trial.node(1).netns.stdout("ip", &[family, "route", "show", "proto", "109"])?;
+            ensure!(text.contains(cidr.as_str()), "no {cidr}");
+        }
+        Ok(())
+    })?;
     Ok(trial)
 }
 
