@@ -8,8 +8,8 @@
 #   make interop    who passes what beside BIRD, FRR, GoBGP and OpenBGPD: writes docs/interop.md
 #   make docs       write docs/bgp.md anew from the citations in the code
 #   make bench      speed and size, each beside what it is compared with
-#   make bench-bgp  BGP under load beside BIRD, FRR, GoBGP and OpenBGPD; writes docs/bench.md
-#                   ROUNDS=3  LOADS=feeder-100k,mesh-200 (all if not given)
+#   make bench-bgp  BGP under load beside BIRD, FRR, GoBGP and OpenBGPD; writes docs/bench.md (half an hour)
+#                   ROUNDS=3  LOADS=feeder-100k,mesh-200 (some only: printed, not written)
 
 SHAPE ?= tor
 TOR ?= bird
@@ -74,7 +74,7 @@ bench-bgp: tools
 	@cargo build --release $(SHIPPED) --package e2e
 	@cargo build --release --package margay-agent --example speaker
 	@$(SUDO) $(TARGET)/release/margay-lab install tests
-	@$(SUDO) $(TARGET)/release/margay-bench-bgp --rounds $(or $(ROUNDS),3) --records $(TARGET)/bench-bgp.jsonl --docs docs $(if $(LOADS),--only $(LOADS))
+	@$(SUDO) $(TARGET)/release/margay-bench-bgp --rounds $(or $(ROUNDS),3) --records $(TARGET)/bench-bgp.jsonl $(if $(LOADS),--only $(LOADS),--docs docs)
 
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with https://rustup.rs, then run this again"; exit 1; }
