@@ -30,8 +30,9 @@ struct State {
 impl State {
     fn of(trial: &Trial) -> Result<State> {
         let ctl = trial.node(1).ctl();
-        let up =
-            |row: &Value| (row["state"] == "Established").then(|| (text(&row["peerAddress"]), text(&row["since"])));
+        // Two sessions may begin in one second: how many there were tells them apart.
+        let which = |row: &Value| format!("{} since {}", row["establishedCount"], text(&row["since"]));
+        let up = |row: &Value| (row["state"] == "Established").then(|| (text(&row["peerAddress"]), which(row)));
         let sessions = ctl.list(&["bgp", "peers"])?.iter().filter_map(up).collect();
         let told = ctl.list(&["bgp", "routes", "advertised"])?;
         let told = told.iter().map(|row| (text(&row["peer"]), text(&row["prefix"]))).collect();

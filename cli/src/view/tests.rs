@@ -184,9 +184,9 @@ fn bgp_peers_say_why_they_are_not_up() {
     check(
         peer::list(&peers(), Detail::Wide),
         r"
-        PEER         AS      LOCAL-AS   LOCAL      ROUTER-ID    NAME      STATE         SINCE        RECEIVED   ACCEPTED   ADVERTISED   STALE              FAMILIES   HOLD   BFD   UPS   CAPABILITIES               LAST-ERROR   REASON
-        10.0.0.2     65000   64512      10.0.0.1   10.0.0.254   mesh n2   Active        2020-02-02   0          0          2            3 (2 long-lived)   ipv4       90     -     1     route refresh,4-octet AS   -            connection refused
-        10.0.0.254   65000   64512      10.0.0.1   10.0.0.254   tor       Established   2020-02-02   12         10         2            3 (2 long-lived)   ipv4       90     -     1     route refresh,4-octet AS   -            -
+        PEER         AS      LOCAL-AS   LOCAL      ROUTER-ID    NAME      STATE         SINCE        RECEIVED   ACCEPTED   ADVERTISED   STALE              FAMILIES   HOLD   BFD   UPS   MAX-PREFIXES   FAULTS   LAST-FAULT   CAPABILITIES               LAST-ERROR   REASON
+        10.0.0.2     65000   64512      10.0.0.1   10.0.0.254   mesh n2   Active        2020-02-02   0          0          2            3 (2 long-lived)   ipv4       90     -     1     -              0        -            route refresh,4-octet AS   -            connection refused
+        10.0.0.254   65000   64512      10.0.0.1   10.0.0.254   tor       Established   2020-02-02   12         10         2            3 (2 long-lived)   ipv4       90     -     1     -              0        -            route refresh,4-octet AS   -            -
         ",
     );
     check(
