@@ -37,7 +37,7 @@ pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
 pub use max_prefixes::{MaxPrefixes, MaxPrefixesAction};
 pub use meta::Meta;
 pub use node::{GRACEFUL_SHUTDOWN, Node, NodeAddress, Service};
-pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse};
+pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse, read_value};
 pub use pod::{IP_ADDRS, IPV4_POOLS, IPV6_POOLS, Namespace, Pod};
 pub use secret::{Password, Secret, SecretKeyRef};
 pub use whom::{PeerAddress, SourceAddress, Whom};

@@ -132,6 +132,11 @@ fn first_line(text: &str) -> &str {
     text.lines().find(|l| !l.trim().is_empty()).unwrap_or("unreadable").trim()
 }
 
+/// Reads one object as an API server has it. `origin` stands where errors name a file.
+pub fn read_value(origin: &str, value: Value) -> Document {
+    document(origin, value)
+}
+
 fn document(file: &str, value: Value) -> Document {
     let text = |path: &[&str]| {
         let found = path.iter().try_fold(&value, |v, key| v.get(key));

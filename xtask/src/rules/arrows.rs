@@ -13,9 +13,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("margay-cni", &["model", "dataplane"]),
     ("margayctl", &["model"]),
     ("e2e", &["model", "bgp", "policy", "ipam", "dataplane"]),
+    ("cluster", &["model", "e2e"]),
     ("fuzz", &["model", "bgp", "policy"]),
     ("oracle-tests", &["model", "bgp"]),
-    ("xtask", &[]),
+    ("xtask", &["model"]),
 ];
 
 /// Crates that are brain from wall to wall.
