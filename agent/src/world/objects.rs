@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::object::{
-    BgpConfiguration, BgpFilter, BgpPeer, IpPool, Kind, Namespace, Node, Object, ObjectError, ObjectKey, Password, Pod,
-    Secret, SecretKeyRef,
+    BgpConfiguration, BgpFilter, BgpPeer, CalicoNodeStatus, IpPool, Kind, Namespace, Node, Object, ObjectError,
+    ObjectKey, Password, Pod, Secret, SecretKeyRef,
 };
 use model::{NodeName, PodRef};
 
@@ -64,6 +64,11 @@ impl Objects {
     /// All BGPPeers, in order of name.
     pub fn bgp_peers(&self) -> impl Iterator<Item = &BgpPeer> {
         self.of(Kind::BgpPeer).filter_map(|o| if let Object::BgpPeer(p) = o { Some(&**p) } else { None })
+    }
+
+    /// All CalicoNodeStatuses, in order of name.
+    pub fn node_statuses(&self) -> impl Iterator<Item = &CalicoNodeStatus> {
+        self.of(Kind::CalicoNodeStatus).filter_map(|o| if let Object::CalicoNodeStatus(s) = o { Some(s) } else { None })
     }
 
     /// A BGPFilter by name.
@@ -138,5 +143,7 @@ fn touches(object: &Object) -> Dirty {
         Object::BgpPeer(_) | Object::BgpFilter(_) | Object::Secret(_) => Dirty { bgp: true, ..Dirty::default() },
         // Read when a pod is attached; nothing follows from them by themselves.
         Object::Pod(_) | Object::Namespace(_) => Dirty::nothing(),
+        // Says what is to be reported, not what is to be done.
+        Object::CalicoNodeStatus(_) => Dirty::nothing(),
     }
 }

@@ -1,6 +1,6 @@
 //! The objects that configure margay: the very ones a cluster holds, read from YAML text.
 //!
-//! `v1` Node, Pod, Namespace, Secret · `projectcalico.org/v3` BGPConfiguration, BGPFilter, BGPPeer, IPPool.
+//! `v1` Node, Pod, Namespace, Secret · `projectcalico.org/v3` BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, IPPool.
 //! Of Kubernetes' own kinds only the fields that margay uses are read, as their other fields are another's business.
 //! Of Calico's kinds every field is read: one that is not understood is an error that names it.
 
@@ -11,6 +11,7 @@ mod bgp_filter;
 mod bgp_peer;
 mod bgp_role;
 mod bmp;
+mod calico_node_status;
 mod duration;
 mod ip_pool;
 mod max_prefixes;
@@ -32,6 +33,7 @@ pub use bgp_filter::BgpFilter;
 pub use bgp_peer::{BgpPeer, NextHopMode, ReversePeering};
 pub use bgp_role::BgpRole;
 pub use bmp::{BmpStation, BmpTable};
+pub use calico_node_status::{CalicoNodeStatus, StatusClass};
 pub use duration::GoDuration;
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
 pub use max_prefixes::{MaxPrefixes, MaxPrefixesAction};
@@ -66,6 +68,8 @@ pub enum Object {
     /// `projectcalico.org/v3` BGPFilter.
     #[serde(rename = "BGPFilter")]
     BgpFilter(BgpFilter),
+    /// `projectcalico.org/v3` CalicoNodeStatus.
+    CalicoNodeStatus(CalicoNodeStatus),
 }
 
 /// The kinds of [`Object`], spelled as in `kind:`.
@@ -91,6 +95,8 @@ pub enum Kind {
     /// `projectcalico.org/v3` BGPFilter.
     #[serde(rename = "BGPFilter")]
     BgpFilter,
+    /// `projectcalico.org/v3` CalicoNodeStatus.
+    CalicoNodeStatus,
 }
 
 /// Which object: kind, namespace where the kind has one, and name. Written `Kind/name` or `Kind/namespace/name`.
@@ -117,6 +123,7 @@ impl Object {
             Object::BgpPeer(o) => (Kind::BgpPeer, &o.meta),
             Object::IpPool(o) => (Kind::IpPool, &o.meta),
             Object::BgpFilter(o) => (Kind::BgpFilter, &o.meta),
+            Object::CalicoNodeStatus(o) => (Kind::CalicoNodeStatus, &o.meta),
         };
         let namespace = match kind {
             Kind::Pod | Kind::Secret => Some(meta.namespace.clone().unwrap_or_else(|| "default".into())),
@@ -128,7 +135,7 @@ impl Object {
 
 impl Kind {
     /// The kind and API version as a manifest spells them.
-    pub const ALL: [(Kind, &'static str, &'static str); 8] = [
+    pub const ALL: [(Kind, &'static str, &'static str); 9] = [
         (Kind::Node, "v1", "Node"),
         (Kind::Pod, "v1", "Pod"),
         (Kind::Namespace, "v1", "Namespace"),
@@ -137,6 +144,7 @@ impl Kind {
         (Kind::BgpPeer, "projectcalico.org/v3", "BGPPeer"),
         (Kind::IpPool, "projectcalico.org/v3", "IPPool"),
         (Kind::BgpFilter, "projectcalico.org/v3", "BGPFilter"),
+        (Kind::CalicoNodeStatus, "projectcalico.org/v3", "CalicoNodeStatus"),
     ];
 }
 

@@ -194,6 +194,9 @@ fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Inv
         Kind::BgpPeer => Object::BgpPeer(Box::new(calico::<bgp_peer::BgpPeerSpec>(value)?.check(warnings)?)),
         Kind::IpPool => Object::IpPool(calico::<ip_pool::IpPoolSpec>(value)?.check(warnings)?),
         Kind::BgpFilter => Object::BgpFilter(calico::<bgp_filter::BgpFilterSpec>(value)?.check(warnings)?),
+        Kind::CalicoNodeStatus => {
+            Object::CalicoNodeStatus(calico::<calico_node_status::CalicoNodeStatusSpec>(value)?.check(warnings)?)
+        }
     })
 }
 
