@@ -1,4 +1,5 @@
 //! Chores of the project in Rust, and the tests of the house rules.
 
+pub mod crds;
 pub mod rfcs;
 pub mod rules;

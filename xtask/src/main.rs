@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use xtask::rfcs;
 use xtask::rules::{self, House};
+use xtask::{crds, rfcs};
 
 fn main() -> anyhow::Result<ExitCode> {
     match std::env::args().nth(1).as_deref() {
@@ -23,12 +23,19 @@ fn main() -> anyhow::Result<ExitCode> {
             missing.iter().for_each(|one| println!("no row in xtask/src/rfcs/table.rs: {one}"));
             Ok(if missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Some("crds") => {
+            let touched = crds::write()?;
+            touched.iter().for_each(|name| println!("{}/{name}: written", crds::folder().display()));
+            println!("{} kind(s), {} file(s) stale", crds::files()?.len(), touched.len());
+            Ok(ExitCode::SUCCESS)
+        }
         other => {
             if let Some(chore) = other {
                 eprintln!("no chore is called {chore:?}");
             }
             eprintln!("usage: cargo xtask rules    check the arrows between crates, purity and the shape of files");
             eprintln!("       cargo xtask docs     write docs/bgp.md anew from the citations in the code");
+            eprintln!("       cargo xtask crds     write manifests/crd/ anew from the types of the objects");
             Ok(ExitCode::FAILURE)
         }
     }

@@ -1,11 +1,12 @@
 //! `addPath` of a BGPPeer: several paths per prefix (RFC 7911). Margay's own; Calico's BIRD has `add paths on` for every peer.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::parse::Invalid;
 
 /// In which directions several paths per prefix may go (RFC 7911 §4), seen from this node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum AddPath {
     /// Not at all.
     Disabled,

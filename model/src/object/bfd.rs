@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::GoDuration;
@@ -24,12 +25,16 @@ pub struct Bfd {
     pub multihop: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct BfdSpec {
+    /// How often to send at most: 300ms by default.
     min_tx_interval: Option<GoDuration>,
+    /// How often the peer may send: 300ms by default.
     min_rx_interval: Option<GoDuration>,
+    /// So many packets lost in a row are a failure: 3 by default.
     multiplier: Option<u8>,
+    /// The peer is not on a common link (RFC 5883).
     #[serde(default)]
     multihop: bool,
 }

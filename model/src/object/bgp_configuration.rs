@@ -1,5 +1,6 @@
 //! `projectcalico.org/v3` BGPConfiguration.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -50,7 +51,7 @@ pub struct BgpConfiguration {
 }
 
 /// Where the speaker listens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum BindMode {
     /// On all addresses.
     #[default]
@@ -61,7 +62,7 @@ pub enum BindMode {
 }
 
 /// A name for a community.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedCommunity {
     /// The name.
@@ -133,60 +134,92 @@ impl<'de> Deserialize<'de> for Community {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct BgpConfigurationSpec {
+    /// How much Calico's BIRD says. No effect: see MARGAY_LOG.
+    #[schemars(extend("pattern" = "^(?i)(Trace|Debug|Info|Warning|Error|Fatal)?$"))]
     log_severity_screen: Option<String>,
+    /// Whether all nodes peer with each other. Default: true.
     node_to_node_mesh_enabled: Option<bool>,
+    /// The AS of nodes that have none of their own, plain or dotted. Default: 64512.
     as_number: Option<Asn>,
+    /// The port on which the speaker listens. Default: 179.
     listen_port: Option<u16>,
+    /// The password of the mesh's sessions (TCP-MD5, RFC 2385).
     node_mesh_password: Option<PasswordSource>,
+    /// How long routes are kept for a node that restarts (RFC 4724): 120s by default.
     node_mesh_max_restart_time: Option<GoDuration>,
+    /// How long the peers of a node that is drained have to turn to others: 10s by default (margay's own).
     graceful_shutdown_time: Option<GoDuration>,
+    /// For how long after the restart time routes are kept as the last resort (RFC 9494), in the mesh and with
+    /// BGPPeers that do not say: 0s by default (margay's own).
     long_lived_restart_time: Option<GoDuration>,
+    /// Stations that are told of sessions and routes by BMP (RFC 7854; margay's own).
     #[serde(default)]
     bmp: Vec<BmpStation>,
+    /// Where the speaker listens.
     #[serde(default)]
     bind_mode: BindMode,
+    /// Names for communities.
     #[serde(default)]
     communities: Vec<NamedCommunity>,
+    /// Communities that go with what is advertised inside a prefix.
     #[serde(default)]
     prefix_advertisements: Vec<PrefixAdvertisementWire>,
+    /// Prefixes that are announced while something more specific inside is known (margay's own).
     #[serde(default)]
     aggregates: Vec<AggregateWire>,
+    /// Interfaces whose routes Calico does not export. No effect: margay exports no interface routes.
+    #[schemars(with = "Option<Vec<String>>")]
     ignored_interfaces: Option<serde::de::IgnoredAny>,
+    /// Which of Calico's programs writes routes. No effect: one agent writes all.
     program_cluster_routes: Option<String>,
+    /// Prefixes of cluster IPs of services, which are advertised.
     #[serde(rename = "serviceClusterIPs")]
     service_cluster_ips: Option<Vec<ServiceBlock>>,
+    /// Prefixes inside which external IPs of services are advertised.
     #[serde(rename = "serviceExternalIPs")]
     service_external_ips: Option<Vec<ServiceBlock>>,
+    /// Prefixes inside which load balancer IPs of services are advertised.
     #[serde(rename = "serviceLoadBalancerIPs")]
     service_load_balancer_ips: Option<Vec<ServiceBlock>>,
+    /// Whether the prefixes are advertised as they are (Enabled, the default) or address by address (Disabled).
+    #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
     service_load_balancer_aggregation: Option<String>,
+    /// The address at which pods peer with their node (Calico's). No effect yet.
     #[serde(rename = "localWorkloadPeeringIPV4")]
     local_workload_peering_ipv4: Option<String>,
+    /// The same for IPv6. No effect yet.
     #[serde(rename = "localWorkloadPeeringIPV6")]
     local_workload_peering_ipv6: Option<String>,
+    /// The metric of routes to IPv4 pods. No effect: it is 1024.
     #[serde(rename = "ipv4NormalRoutePriority")]
     ipv4_normal_route_priority: Option<u32>,
+    /// The metric of routes to IPv6 pods. No effect: it is 1024.
     #[serde(rename = "ipv6NormalRoutePriority")]
     ipv6_normal_route_priority: Option<u32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PrefixAdvertisementWire {
+    /// The prefix.
     cidr: Prefix,
+    /// Communities, by value or by a name under spec.communities.
     #[serde(default)]
     communities: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct AggregateWire {
+    /// The prefix.
     cidr: Prefix,
+    /// External peers are not told of what is inside.
     #[serde(default)]
     summary_only: bool,
+    /// Communities, by value or by a name under spec.communities.
     #[serde(default)]
     communities: Vec<String>,
 }
@@ -202,9 +235,10 @@ fn resolved(texts: &[String], names: &[NamedCommunity], field: &str) -> Result<V
     texts.iter().map(value).collect()
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ServiceBlock {
+    /// The prefix.
     #[serde(rename = "cidr")]
     _cidr: Prefix,
 }

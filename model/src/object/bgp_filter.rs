@@ -1,5 +1,6 @@
 //! `projectcalico.org/v3` BGPFilter.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::parse::{Envelope, Invalid, Warnings};
@@ -37,74 +38,105 @@ impl BgpFilter {
 }
 
 /// The most rules in one list.
-const RULES: usize = 10_000;
+pub(super) const RULES: usize = 10_000;
 /// The most operations of one rule, and AS numbers of one operation (Calico's bounds).
-const OPERATIONS: usize = 10;
+pub(super) const OPERATIONS: usize = 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct BgpFilterSpec {
+    /// What the peer is told of IPv4 routes: the first rule that matches decides.
     export_v4: Option<Vec<RuleWire>>,
+    /// What is taken of its IPv4 routes.
     import_v4: Option<Vec<RuleWire>>,
+    /// What the peer is told of IPv6 routes.
     export_v6: Option<Vec<RuleWire>>,
+    /// What is taken of its IPv6 routes.
     import_v6: Option<Vec<RuleWire>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RuleWire {
+    /// Accept or Reject.
+    #[schemars(extend("enum" = ["Accept", "Reject"]))]
     action: String,
+    /// Only routes whose prefix lies to this one as matchOperator says.
     cidr: Option<String>,
+    /// Equal, NotEqual, In or NotIn cidr.
+    #[schemars(extend("enum" = ["Equal", "NotEqual", "In", "NotIn"]))]
     match_operator: Option<String>,
+    /// Only lengths between these; by default from cidr's own to the longest.
     prefix_length: Option<PrefixLength>,
+    /// RemotePeers: only routes that were learnt from a peer.
+    #[schemars(extend("enum" = ["RemotePeers"]))]
     source: Option<String>,
+    /// Only routes that go out by an interface of this name, where * stands for any letters.
     interface: Option<String>,
+    /// Only with peers of this type.
+    #[schemars(extend("enum" = ["eBGP", "iBGP"]))]
     peer_type: Option<String>,
+    /// Only routes that carry this community.
     communities: Option<Communities>,
+    /// Only routes whose AS path begins with these.
     #[serde(default)]
     as_path_prefix: Vec<Asn>,
+    /// Only routes of this priority.
+    #[schemars(range(min = 1, max = MAX_PRIORITY))]
     priority: Option<u32>,
+    /// What is done to a route that is accepted, in this order.
     #[serde(default)]
     operations: Vec<OperationWire>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PrefixLength {
+    /// The shortest.
     min: Option<u8>,
+    /// The longest.
     max: Option<u8>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Communities {
+    /// Exactly one community, aa:nn or aa:nn:mm.
     values: Vec<Community>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct OperationWire {
+    /// Adds a community.
     add_community: Option<AddCommunity>,
+    /// Puts AS numbers before the AS path.
     #[serde(rename = "prependASPath")]
     prepend_as_path: Option<PrependAsPath>,
+    /// Sets the priority.
     set_priority: Option<SetPriority>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct AddCommunity {
+    /// The community.
     value: Community,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PrependAsPath {
+    /// The AS numbers, 1 to 10.
+    #[schemars(length(min = 1, max = 10))]
     prefix: Vec<Asn>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SetPriority {
+    /// The priority.
+    #[schemars(range(min = 1, max = MAX_PRIORITY))]
     value: u32,
 }
 

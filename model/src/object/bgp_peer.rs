@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::add_path::{self, AddPath};
@@ -86,7 +87,7 @@ pub struct BgpPeer {
 }
 
 /// `nextHopMode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum NextHopMode {
     /// Self to external peers, unchanged to internal ones.
     #[default]
@@ -100,7 +101,7 @@ pub enum NextHopMode {
 }
 
 /// `reversePeering`: whether nodes chosen by `peerSelector` peer back on their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum ReversePeering {
     /// They do.
     #[default]
@@ -125,50 +126,89 @@ impl BgpPeer {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct BgpPeerSpec {
+    /// The one node that has this peering. With neither node nor nodeSelector all nodes have it.
     node: Option<String>,
+    /// The nodes that have this peering. Excludes node.
     node_selector: Option<String>,
+    /// The router to peer with: an address, IPv4:port or [IPv6]:port; a link-local address as fe80::1%eth0.
     #[serde(rename = "peerIP")]
     peer_ip: Option<String>,
+    /// The nodes to peer with, instead of a router; those also peer back, unless reversePeering is Manual.
     peer_selector: Option<String>,
+    /// Whoever connects from inside this prefix is a peer (margay's own).
     listen_range: Option<Prefix>,
+    /// How many peers of listenRange there may be at a time: 1000 by default (margay's own).
     max_dynamic_peers: Option<u32>,
+    /// The router on the link of this interface, by its link-local address (margay's own).
     peer_interface: Option<String>,
+    /// Instead of asNumber: eBGP takes any AS but ours, iBGP ours (margay's own).
+    #[schemars(extend("enum" = ["eBGP", "iBGP"]))]
     peer_type: Option<String>,
+    /// Offer IPv4 routes with IPv6 next hops (RFC 8950). By default on link-local sessions only (margay's own).
     extended_next_hop: Option<bool>,
+    /// The peer's AS number, plain or dotted.
     as_number: Option<Asn>,
+    /// The password of the sessions (TCP-MD5, RFC 2385).
     password: Option<PasswordSource>,
+    /// The sessions' own address: UseNodeIP (the default), None (what the kernel chooses), or an address of the node
+    /// (margay's own).
     #[serde(default)]
     source_address: SourceAddress,
+    /// Deprecated by Calico: nextHopMode, which wins over it.
     keep_original_next_hop: Option<bool>,
+    /// What next hop the peer is told.
     next_hop_mode: Option<NextHopMode>,
+    /// How long routes are kept for a peer that restarts (RFC 4724): 120s by default.
     max_restart_time: Option<GoDuration>,
+    /// For how long after that they are kept as the last resort (RFC 9494). By default the BGPConfiguration's; 0s is
+    /// not at all (margay's own).
     long_lived_restart_time: Option<GoDuration>,
+    /// The time between KEEPALIVEs: a third of the hold time by default.
     keepalive_time: Option<GoDuration>,
+    /// After how much silence the peer is taken to be gone: 90s by default (margay's own).
     hold_time: Option<GoDuration>,
+    /// Wait for the peer to connect (margay's own).
     #[serde(default)]
     passive: bool,
+    /// How many prefixes the peer may send (margay's own).
     max_prefixes: Option<u32>,
+    /// What comes of more (margay's own).
     max_prefixes_action: Option<MaxPrefixesAction>,
+    /// How long a session that has sent too many stays down: a minute by default (margay's own).
     max_prefixes_restart_time: Option<GoDuration>,
+    /// From how many percent of maxPrefixes on a warning is given (margay's own).
     max_prefixes_warning: Option<u16>,
+    /// Watch the path to the peer with BFD (RFC 5880; margay's own).
     bfd: Option<BfdSpec>,
+    /// Several paths per prefix (RFC 7911). By default Both with internal peers, Receive with external ones (margay's
+    /// own).
     add_path: Option<AddPath>,
+    /// How many paths of a prefix the peer is told at most: 16 by default (margay's own).
     add_path_limit: Option<u16>,
+    /// How many hops away the peer is at most (RFC 5082); packets from farther away are not heard.
     ttl_security: Option<u8>,
+    /// What this node is to the peer (RFC 9234; margay's own).
     role: Option<BgpRole>,
+    /// Refuse a peer that announces no role (margay's own).
     #[serde(default)]
     role_strict: bool,
+    /// Whether nodes chosen by peerSelector peer back on their own.
     #[serde(default)]
     reverse_peering: ReversePeering,
+    /// The AS that this node says it is in to this peer (RFC 7705): its own by default.
     #[serde(rename = "localASNumber")]
     local_as_number: Option<Asn>,
+    /// How often our own AS may be in paths that the peer announces: 0 by default.
     #[serde(rename = "numAllowedLocalASNumbers")]
     num_allowed_local_as_numbers: Option<i32>,
+    /// The gateway by which the peer is reached.
     reachable_by: Option<String>,
+    /// Names of BGPFilters, asked in this order.
     filters: Option<Vec<String>>,
+    /// Calico's peering with pods, which margay does not have yet: such a peer is not used, and an error says so.
     local_workload_selector: Option<String>,
 }
 

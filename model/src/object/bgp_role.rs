@@ -1,9 +1,10 @@
 //! What a node is to a peer (RFC 9234).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `role`: what the node is to the peer, as the local role of RFC 9234 §4.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum BgpRole {
     /// It sells transit to the peer.
     Provider,

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::parse::Invalid;
@@ -10,21 +11,21 @@ use super::parse::Invalid;
 const BMP_PORT: u16 = 11019;
 
 /// A BMP station.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BmpStation {
-    /// `station`: its address.
+    /// Its address.
     pub station: IpAddr,
-    /// `port`; 11019 by default.
+    /// Its port: 11019 by default.
     #[serde(default = "bmp_port")]
     pub port: u16,
-    /// `tables`: what it is told; `AdjInPrePolicy` by default.
+    /// What it is told: AdjInPrePolicy by default.
     #[serde(default = "bmp_tables")]
     pub tables: Vec<BmpTable>,
 }
 
 /// A table that a station can be told of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum BmpTable {
     /// What peers have sent (RFC 7854 §5).
     AdjInPrePolicy,

@@ -1,5 +1,6 @@
 //! `projectcalico.org/v3` IPPool.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Meta;
@@ -35,9 +36,9 @@ pub struct IpPool {
 }
 
 /// When packets between nodes are encapsulated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum EncapMode {
-    /// Never.
+    /// Not at all.
     #[default]
     #[serde(alias = "")]
     Never,
@@ -47,8 +48,8 @@ pub enum EncapMode {
     CrossSubnet,
 }
 
-/// `allowedUses` of an IPPool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What the addresses of an IPPool are given for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum AllowedUse {
     /// Pods.
     Workload,
@@ -59,7 +60,7 @@ pub enum AllowedUse {
 }
 
 /// `assignmentMode` of an IPPool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum AssignmentMode {
     /// Any pod that the selectors admit.
     #[default]
@@ -75,28 +76,42 @@ impl IpPool {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct IpPoolSpec {
+    /// The range, in CIDR notation. It cannot be changed.
     cidr: Prefix,
+    /// When packets between nodes travel in IPIP: Never by default, and always so for an IPv6 pool.
     #[serde(default)]
     ipip_mode: EncapMode,
+    /// Calico's VXLAN, which margay does not have: a pool that says other than Never is not used, and an error says
+    /// so.
     #[serde(default)]
     vxlan_mode: EncapMode,
+    /// What pods send beyond all pools carries the node's address. Default: false.
     #[serde(default)]
     nat_outgoing: bool,
+    /// No new addresses are given from here; routes and NAT stay. Default: false.
     #[serde(default)]
     disabled: bool,
+    /// The pool's addresses are not advertised to BGP peers. Default: false.
     #[serde(default, rename = "disableBGPExport")]
     disable_bgp_export: bool,
+    /// The size of the blocks that nodes take from the pool, as a prefix length: 26 by default (20 to 32) for IPv4,
+    /// 122 (116 to 128) for IPv6. It cannot be changed.
+    #[schemars(range(max = 128))]
     #[serde(default)]
     block_size: Option<u8>,
+    /// Nodes whose pods may use the pool. Default: all().
     #[serde(default)]
     node_selector: Selector,
+    /// Namespaces whose pods may use the pool. Default: all().
     #[serde(default)]
     namespace_selector: Selector,
+    /// What the addresses are given for: by default Workload and Tunnel; LoadBalancer must stand alone.
     #[serde(default)]
     allowed_uses: Vec<AllowedUse>,
+    /// Who gets addresses from it.
     #[serde(default)]
     assignment_mode: AssignmentMode,
 }
@@ -122,7 +137,7 @@ impl Envelope<IpPoolSpec> {
             Family::Ipv4 => (26, 20, 32),
             Family::Ipv6 => (122, 116, 128),
         };
-        let size = block_size.unwrap_or(default);
+        let size = block_size.filter(|size| *size != 0).unwrap_or(default);
         if !(least..=most).contains(&size) {
             return Err(Invalid::field("spec.blockSize", format!("must be {least} to {most} for {family}")));
         }

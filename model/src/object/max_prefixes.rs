@@ -1,5 +1,6 @@
 //! How many prefixes a peer may send.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::GoDuration;
@@ -19,7 +20,7 @@ pub struct MaxPrefixes {
 }
 
 /// `maxPrefixesAction`: what comes of more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum MaxPrefixesAction {
     /// It is said, and nothing else.
     Warn,

@@ -12,6 +12,7 @@ mod bgp_peer;
 mod bgp_role;
 mod bmp;
 mod calico_node_status;
+pub mod crd;
 mod duration;
 mod ip_pool;
 mod max_prefixes;

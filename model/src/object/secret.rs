@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Meta;
@@ -40,22 +41,23 @@ impl fmt::Debug for Password {
 }
 
 /// `secretKeyRef`: one key of one Secret.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SecretKeyRef {
     /// The Secret's name.
     pub name: String,
     /// The key in it.
     pub key: String,
-    /// `optional`: accepted as Kubernetes has it; a missing password is an error on the peer either way.
+    /// Accepted as Kubernetes has it; a missing password is an error on the peer either way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }
 
 /// `password:` of a BGPPeer, `nodeMeshPassword:` of a BGPConfiguration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PasswordSource {
+    /// Where it is: a key of a Secret in margay's own namespace.
     pub secret_key_ref: SecretKeyRef,
 }
 
