@@ -3,7 +3,10 @@
 #   make lab        two nodes and a top-of-rack router on this machine, and pods that reach each other
 #                   SHAPE=mesh|tor|two-tors|route-reflector  TOR=bird|frr  NODES=2
 #   make lab-down   end it
-#   make test       format, lints, every test: pure, kernel, end to end
+#   make test       format, lints, every test but those of the cluster: pure, kernel, end to end
+#   make cluster    a real Kubernetes on this machine: control plane, three nodes, a top-of-rack router (docs/cluster.md)
+#   make cluster-down  end it
+#   make test-cluster  the tests that want a cluster: brings one up, tests, ends it. Needs Go, to build Kubernetes once
 #   make check      format, lints and house rules only
 #   make interop    who passes what beside BIRD, FRR, GoBGP and OpenBGPD: writes docs/interop.md
 #   make docs       write docs/bgp.md anew from the citations in the code
@@ -20,10 +23,12 @@ AS_ROOT := $(if $(SUDO),--config 'target."cfg(all())".runner="sudo -E"')
 SHIPPED := --package margay-agent --package margay-cni --package margayctl
 LAB_ARGS := --shape $(SHAPE) --router $(TOR) $(if $(NODES),--nodes $(NODES))
 
+CLUSTER := $(SUDO) $(TARGET)/debug/margay-cluster
+
 # A test that fails says why; where in the code it stood is noise.
 export RUST_LIB_BACKTRACE = 0
 
-.PHONY: lab lab-down test check interop bench bench-bgp tools docs
+.PHONY: lab lab-down test cluster cluster-down test-cluster check interop bench bench-bgp tools docs
 .DEFAULT_GOAL := test
 
 lab: tools
@@ -45,11 +50,29 @@ test: tools
 	@cargo clippy --workspace --all-targets -- -D warnings
 	@echo "== 4/6 building programs and tests"
 	@cargo build --workspace
-	@cargo test --workspace --no-run
+	@cargo test --workspace --exclude cluster --no-run
 	@echo "== 5/6 every test: house rules, tables, plans, simulations, the kernel in namespaces, real routers, the guest"
-	@cargo $(AS_ROOT) test --workspace --no-fail-fast -- --test-threads=2
+	@cargo $(AS_ROOT) test --workspace --exclude cluster --no-fail-fast -- --test-threads=2
 	@echo "== 6/6 other decoders' opinion on the codec (a workspace of its own: bgp-rs is GPL-3.0)"
 	@cargo test --locked --manifest-path bgp/oracle-tests/Cargo.toml --target-dir $(TARGET)/oracle-tests
+	@echo "== all good"
+
+cluster: tools
+	@cargo build --package cluster
+	@$(CLUSTER) up
+
+cluster-down:
+	@[ -x $(TARGET)/debug/margay-cluster ] || cargo build --quiet --package cluster
+	@$(CLUSTER) down
+
+test-cluster: tools
+	@echo "== 1/3 what a cluster consists of"
+	@cargo build --package cluster
+	@cargo test --package cluster --no-run
+	@$(CLUSTER) prepare
+	@echo "== 2/3 a cluster"
+	@trap '$(CLUSTER) down' EXIT; $(CLUSTER) up && \
+	  echo "== 3/3 its tests" && cargo $(AS_ROOT) test --package cluster --no-fail-fast -- --test-threads=4
 	@echo "== all good"
 
 interop: tools

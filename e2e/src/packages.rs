@@ -27,6 +27,9 @@ const FOR_TESTS: &[(&str, &str)] = &[
     ("/usr/bin/bgpdump", "bgpdump"),
 ];
 
+/// Only a cluster needs these.
+const FOR_CLUSTERS: &[(&str, &str)] = &[("/usr/bin/openssl", "openssl"), ("/usr/bin/pkill", "procps")];
+
 /// Debian asks this program whether an installation may start a service: 101 is no (invoke-rc.d).
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -37,11 +40,17 @@ pub enum Need {
     Lab,
     /// What the tests need besides.
     Tests,
+    /// What a Kubernetes cluster needs besides a lab.
+    Cluster,
 }
 
 /// Names of packages that are not there.
 pub fn missing(need: Need) -> Vec<&'static str> {
-    let more = if need == Need::Tests { FOR_TESTS } else { &[] };
+    let more = match need {
+        Need::Lab => &[],
+        Need::Tests => FOR_TESTS,
+        Need::Cluster => FOR_CLUSTERS,
+    };
     NEEDED.iter().chain(more).filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect()
 }
 

@@ -1,0 +1,190 @@
+//! What a test works with: the one cluster that is up, a Kubernetes namespace of the test's own, and pods in it.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::wait;
+use rustix::fs::{FlockOperation, flock};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::images::TOOLS;
+use crate::plan::{PREFIX, Plan};
+
+/// Until pods run: they share two cores with everything else.
+pub const SOON: Duration = Duration::from_secs(90);
+/// Where the web servers of [`Trial::server`] listen.
+pub const PORT: u16 = 8080;
+
+static NEXT: AtomicUsize = AtomicUsize::new(1);
+
+/// Whom a test can bear beside itself. Tests of one file and tests of different files alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// Others that want company too.
+    Welcome,
+    /// Nobody: it kills things, or measures them.
+    None,
+}
+
+/// One test's part of the cluster. Its namespace goes away with it.
+#[derive(Debug)]
+pub struct Trial {
+    /// The whole cluster.
+    pub cluster: Cluster,
+    /// The Kubernetes namespace.
+    pub namespace: String,
+    /// Held as long as the test runs.
+    _turn: File,
+}
+
+/// A pod that runs.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// Its name.
+    pub name: String,
+    /// The node that it is on.
+    pub node: String,
+    /// Its address.
+    pub ip: String,
+}
+
+impl Trial {
+    /// Waits for its turn, and makes the namespace.
+    pub fn new(company: Company) -> Result<Self> {
+        let prefix = std::env::var("CLUSTER").unwrap_or_else(|_| PREFIX.to_owned());
+        let cluster = Cluster::find(Plan::new(&prefix)?)?;
+        let turn = File::create(cluster.plan.folder().join("turn"))?;
+        let operation =
+            if company == Company::None { FlockOperation::LockExclusive } else { FlockOperation::LockShared };
+        flock(&turn, operation).context("cannot wait for my turn")?;
+        let namespace = format!("trial-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        cluster.kubectl.text(&["create", "namespace", &namespace])?;
+        cluster.until(SOON, "a service account in the new namespace", |kubectl| {
+            kubectl.text(&["-n", &namespace, "get", "serviceaccount", "default"])
+        })?;
+        Ok(Self { cluster, namespace, _turn: turn })
+    }
+
+    /// `kubectl -n NAMESPACE ARGS`.
+    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
+        self.cluster.kubectl.text(&[&["-n", &self.namespace], args].concat())
+    }
+
+    /// Applies objects, given as JSON, in the namespace.
+    pub fn apply(&self, objects: &[Value]) -> Result<()> {
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        self.cluster.kubectl.feed(&["-n", &self.namespace, "apply"], &list.to_string())?;
+        Ok(())
+    }
+
+    /// A pod with a web server (agnhost netexec) on a node. It is labelled `app: NAME`.
+    pub fn server(name: &str, node: &str) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "labels": {"app": name}},
+            "spec": {
+                "nodeSelector": {"kubernetes.io/hostname": node},
+                "terminationGracePeriodSeconds": 0,
+                "automountServiceAccountToken": false,
+                "containers": [{
+                    "name": "server", "image": TOOLS, "args": ["netexec", format!("--http-port={PORT}")],
+                    "readinessProbe": {"httpGet": {"path": "/healthz", "port": PORT}, "periodSeconds": 1},
+                }],
+            },
+        })
+    }
+
+    /// The same in the node's own network, on another port.
+    pub fn server_in_host_network(name: &str, node: &str, port: u16) -> Value {
+        let mut pod = Self::server(name, node);
+        pod["spec"]["hostNetwork"] = true.into();
+        pod["spec"]["containers"][0]["args"] =
+            json!(["netexec", format!("--http-port={port}"), format!("--udp-port={port}")]);
+        pod["spec"]["containers"][0]["readinessProbe"]["httpGet"]["port"] = port.into();
+        pod
+    }
+
+    /// Applies pods and waits until all in the namespace are Ready; in the order of their names.
+    pub fn run(&self, pods: &[Value]) -> Result<Vec<Pod>> {
+        self.apply(pods)?;
+        self.ready()
+    }
+
+    /// Waits until every pod in the namespace is Ready.
+    pub fn ready(&self) -> Result<Vec<Pod>> {
+        let waited = self.cluster.kubectl.wait("condition=Ready", &["-n", &self.namespace, "pod", "--all"], SOON);
+        waited.with_context(|| self.kubectl(&["describe", "pods"]).unwrap_or_default())?;
+        self.pods()
+    }
+
+    /// Every pod in the namespace that has an address.
+    pub fn pods(&self) -> Result<Vec<Pod>> {
+        let items = self.cluster.kubectl.list(&["-n", &self.namespace, "pods"])?;
+        let pod = |item: &Value| {
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            let (meta, spec, status) = (&item["metadata"], &item["spec"], &item["status"]);
+            Some(Pod { name: text(&meta["name"])?, node: text(&spec["nodeName"])?, ip: text(&status["podIP"])? })
+        };
+        Ok(items.iter().filter_map(pod).collect())
+    }
+
+    /// The body of `http://TARGET` as pods see it who ask each once: an error names every pair that failed.
+    pub fn ask(&self, from: &Pod, targets: &[String]) -> Result<Vec<String>> {
+        let answer = self.cluster.kubectl.exec(&self.namespace, &from.name, &["sh", "-c", &questions(targets)])?;
+        answers(&format!("pod {} on {}", from.name, from.node), &answer, targets)
+    }
+
+    /// The same from a node.
+    pub fn ask_from_node(&self, node: &str, targets: &[String]) -> Result<Vec<String>> {
+        let answer = self.cluster.node(node).stdout(&["bash", "-c", &questions(targets)])?;
+        answers(&format!("node {node}"), &answer, targets)
+    }
+
+    /// The same from the host behind the router.
+    pub fn ask_from_outside(&self, targets: &[String]) -> Result<Vec<String>> {
+        let curl = self.cluster.debian.program("curl")?.display().to_string();
+        let questions = questions(targets).replace("curl ", &format!("{curl} "));
+        let answer = self.cluster.plan.outside().stdout("bash", &["-c", &questions])?;
+        answers("the host outside", &answer, targets)
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if std::env::var_os("KEEP").is_some() {
+            println!("kept: namespace {}", self.namespace);
+            return;
+        }
+        let gone = self.cluster.kubectl.text(&["delete", "namespace", &self.namespace, "--wait=false"]);
+        if let Err(wrong) = gone {
+            println!("{wrong:#}");
+        }
+    }
+}
+
+/// Asks every target once more if need be: one line each, `+` and the body, or `-` and what curl said.
+fn questions(targets: &[String]) -> String {
+    let one = |target: &String| {
+        format!(
+            "curl -sS -m 3 --retry 1 --retry-all-errors 'http://{target}' 2>&1 >/tmp/ask.$$ && echo \"+$(cat /tmp/ask.$$)\" || echo -"
+        )
+    };
+    targets.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+fn answers(who: &str, text: &str, targets: &[String]) -> Result<Vec<String>> {
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with(['+', '-'])).collect();
+    ensure!(lines.len() == targets.len(), "{who}: {} answers to {} questions: {text}", lines.len(), targets.len());
+    let failed: Vec<_> =
+        lines.iter().zip(targets).filter(|(line, _)| line.starts_with('-')).map(|(_, to)| to).collect();
+    ensure!(failed.is_empty(), "{who} does not reach {failed:?}: {text}");
+    Ok(lines.iter().map(|line| line.trim_start_matches('+').to_owned()).collect())
+}
+
+/// Waits until a look is content; for tests that need no kubectl.
+pub fn until<T>(within: Duration, what: &str, look: impl FnMut() -> Result<T>) -> Result<T> {
+    wait::until(within, what, look)
+}
