@@ -10,6 +10,8 @@ use model::Time;
 use model::object::{Object, ObjectError, ObjectKey};
 use serde::{Deserialize, Serialize};
 
+use crate::world::cni::Installed;
+
 /// Something that happened. Deciding what follows from it is another's business.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -35,6 +37,8 @@ pub enum Fact {
     },
     /// A lease began, was plumbed, or ended: written down already.
     Lease(Record),
+    /// How far we are installed on the node; replaces what was said before.
+    Cni(Installed),
     /// An operator took the node out of service, with this message for its peers; or back in.
     Drained(Option<String>),
     /// A source has told all that it had when it was asked first.

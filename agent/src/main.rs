@@ -4,6 +4,8 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agent::apply::cni;
+use agent::plan::cni::SHIM;
 use agent::serve::{Front, serve_http, socket};
 use agent::{replay, run, speaker};
 use anyhow::Context;
@@ -32,6 +34,13 @@ struct Arguments {
     /// Address and port for metrics and probes over HTTP; empty for none.
     #[arg(long, env = "MARGAY_HTTP_ADDRESS", default_value = "127.0.0.1:9091")]
     http_address: String,
+    /// Directory of the container runtime's CNI plugins, to install margay-cni in; empty leaves it to others.
+    #[arg(long, env = "MARGAY_CNI_BIN_DIR", default_value = "")]
+    cni_bin_dir: String,
+    /// Directory of its CNI configurations, to write 10-margay.conflist in once pods can be served; empty leaves it to
+    /// others.
+    #[arg(long, env = "MARGAY_CNI_CONF_DIR", default_value = "")]
+    cni_conf_dir: String,
     /// Write every fact into this file, a line of JSON each.
     #[arg(long, env = "MARGAY_RECORD")]
     record: Option<PathBuf>,
@@ -78,8 +87,9 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     log(&arguments.log, arguments.log_format)?;
-    let options =
-        run::Options { node, objects: arguments.objects, state_dir: arguments.state_dir, record: arguments.record };
+    let cni = cni_directories(&arguments)?;
+    let Arguments { objects, state_dir, record, .. } = arguments;
+    let options = run::Options { node, objects, state_dir, record, cni };
     match agent::speaker::sockopt::raise_descriptors() {
         Ok(most) => tracing::debug!(most, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
@@ -125,6 +135,17 @@ fn node_name(given: Option<&str>) -> anyhow::Result<NodeName> {
         None => std::fs::read_to_string("/proc/sys/kernel/hostname").context("the host's name")?.trim().to_string(),
     };
     name.parse().context("--node-name")
+}
+
+/// Where to install what the container runtime needs; None if nowhere.
+fn cni_directories(arguments: &Arguments) -> anyhow::Result<Option<cni::Directories>> {
+    let given = |directory: &String| Some(directory).filter(|text| !text.is_empty()).map(PathBuf::from);
+    let (bin, conf) = (given(&arguments.cni_bin_dir), given(&arguments.cni_conf_dir));
+    if bin.is_none() && conf.is_none() {
+        return Ok(None);
+    }
+    let shim = std::env::current_exe().context("the agent's own place")?.with_file_name(SHIM);
+    Ok(Some(cni::Directories { bin, conf, shim, socket: arguments.socket.clone() }))
 }
 
 fn log(filter: &str, format: LogFormat) -> anyhow::Result<()> {

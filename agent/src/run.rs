@@ -10,12 +10,13 @@ use model::api::{Reply, Request};
 use model::{NodeName, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::apply::{Done, Shared, Worker, names};
+use crate::apply::{Done, Shared, Worker, cni, names};
 use crate::fact::{Fact, Source};
 pub use crate::reconcile::Status;
 use crate::reconcile::{Birth, Reconciler, Recorder};
 use crate::speaker::{self, Batch, Listen, Wanted};
 use crate::watch::{self as watchers, routers::Routers};
+use crate::world::cni::Installed;
 
 /// Facts that may wait: more than that and the sources wait.
 const FACTS: usize = 8192;
@@ -39,6 +40,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// `--record`.
     pub record: Option<PathBuf>,
+    /// `--cni-bin-dir` and `--cni-conf-dir`; none if the shim is installed by others.
+    pub cni: Option<cni::Directories>,
 }
 
 /// A request, and where its answer goes.
@@ -94,6 +97,10 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
         tracing::debug!(%error, "ip route will print our routes' protocol as a number");
     }
     let (facts, inbox) = mpsc::channel(FACTS);
+    if options.cni.is_some() {
+        // Before all others: readiness must not be declared for a moment before this is known.
+        facts.try_send(Fact::Cni(Installed::default())).map_err(io::Error::other)?;
+    }
     let routers = Routers::new(facts.clone());
     let objects = facts.clone();
     watchers::objects::watch(options.objects.clone(), move |fact| objects.blocking_send(fact).is_ok())
@@ -113,10 +120,14 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
         recorder: options.record.as_ref().map(record).transpose()?,
         unix_seconds: unix_seconds(),
     };
+    let of_cni = facts.clone();
     std::thread::Builder::new().name("kernel-events".into()).spawn(move || watch_kernel(&facts, &shared))?;
     let (requests, asked) = mpsc::channel(REQUESTS);
     let (consultations, consulted) = mpsc::channel(CONSULTATIONS);
     let (told, status) = watch::channel(Status::default());
+    if let Some(directories) = &options.cni {
+        tokio::spawn(cni::keep(directories.clone(), status.clone(), of_cni));
+    }
     let (ending, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let turn = Loop { core: Reconciler::new(birth), born: Instant::now(), speaker, routers, told, waiting: Vec::new() };

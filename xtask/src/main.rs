@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use xtask::rules::{self, House};
-use xtask::{crds, rfcs};
+use xtask::{crds, image, rfcs};
 
 fn main() -> anyhow::Result<ExitCode> {
     match std::env::args().nth(1).as_deref() {
@@ -29,6 +30,10 @@ fn main() -> anyhow::Result<ExitCode> {
             println!("{} kind(s), {} file(s) stale", crds::files()?.len(), touched.len());
             Ok(ExitCode::SUCCESS)
         }
+        Some("image") => {
+            image::run(&image::Arguments::parse_from(std::env::args_os().skip(1)))?;
+            Ok(ExitCode::SUCCESS)
+        }
         other => {
             if let Some(chore) = other {
                 eprintln!("no chore is called {chore:?}");
@@ -36,6 +41,7 @@ fn main() -> anyhow::Result<ExitCode> {
             eprintln!("usage: cargo xtask rules    check the arrows between crates, purity and the shape of files");
             eprintln!("       cargo xtask docs     write docs/bgp.md anew from the citations in the code");
             eprintln!("       cargo xtask crds     write manifests/crd/ anew from the types of the objects");
+            eprintln!("       cargo xtask image    pack the programs of a node into a container image");
             Ok(ExitCode::FAILURE)
         }
     }

@@ -1,6 +1,8 @@
 //! What is wanted, laid into the kernel: steps are worked out by `dataplane::diff`, done by a thread that may block.
+//! What the node's container runtime is to find is laid down by `cni`.
 
 pub mod bench;
+pub mod cni;
 pub mod names;
 pub mod worker;
 

@@ -3,6 +3,7 @@
 pub mod aggregates;
 pub mod bgp;
 mod bmp;
+pub mod cni;
 pub mod desired;
 pub mod drain;
 pub mod encap;

@@ -41,6 +41,8 @@ const MEANWHILE: usize = 65_536;
 pub struct Status {
     /// An ADD can be served; else why not.
     pub not_ready: Option<String>,
+    /// The runtime can't find us yet, although we are to install ourselves; why.
+    pub not_installed: Option<String>,
     /// Routes wanted in the kernel.
     pub routes_wanted: usize,
     /// Of these, not there.
@@ -255,6 +257,7 @@ impl Reconciler {
     pub fn status(&self) -> Status {
         Status {
             not_ready: self.not_ready(),
+            not_installed: self.world.cni.as_ref().and_then(|installed| installed.not_yet()),
             routes_wanted: self.desired.table.len(),
             routes_failed: self.bench.len(),
             leases: self.world.leases.len(),

@@ -76,6 +76,7 @@ impl Reconciler {
             let off_link = of_node.filter(|a| self.world.kernel.link_with(*a).is_none());
             problems.extend(off_link.map(|a| format!("Node {}: its address {a} is on none of its links", node.name)));
         }
+        problems.extend(self.world.cni.iter().flat_map(|installed| installed.problems()));
         match self.bench.len() {
             0 => {}
             failed => problems.push(format!("{failed} routes can't be made: see margayctl route list")),

@@ -64,9 +64,10 @@ async fn livez(State(front): State<Front>) -> (StatusCode, String) {
     }
 }
 
-/// An ADD can be served.
+/// An ADD can be served, and the runtime knows whom to ask.
 async fn readyz(State(front): State<Front>) -> (StatusCode, String) {
-    match front.status().not_ready {
+    let status = front.status();
+    match status.not_ready.or(status.not_installed) {
         None => (StatusCode::OK, "ok\n".into()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
     }

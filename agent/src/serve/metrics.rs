@@ -76,7 +76,8 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheu
 }
 
 fn of_agent(registry: &Registry, seen: &Seen) -> prometheus::Result<()> {
-    let Status { not_ready, routes_wanted, routes_failed, leases, object_errors, kernel_resyncs } = &seen.status;
+    let Status { not_ready, routes_wanted, routes_failed, leases, object_errors, kernel_resyncs, not_installed: _ } =
+        &seen.status;
     let one = |name: &str, help: &str, value: f64| {
         let gauge = Gauge::new(name, help)?;
         gauge.set(value);

@@ -1,5 +1,6 @@
 //! The one picture of what is true. It learns facts and says which keys they touch; it decides nothing and does nothing.
 
+pub mod cni;
 pub mod kernel;
 pub mod learned;
 pub mod objects;
@@ -31,6 +32,8 @@ pub struct World {
     pub routers: BTreeSet<(NonZeroU32, Ipv6Addr)>,
     /// Who holds which address.
     pub leases: ipam::Leases,
+    /// How far we are installed on the node; none if nobody asked for it.
+    pub cni: Option<cni::Installed>,
     /// Set while an operator has the node out of service: the message for its peers.
     pub drained: Option<String>,
     synced: BTreeSet<Source>,
@@ -112,6 +115,7 @@ impl World {
             learned: Learned::default(),
             routers: BTreeSet::new(),
             leases: ipam::Leases::default(),
+            cni: None,
             drained: None,
             synced: BTreeSet::new(),
             node,
@@ -135,6 +139,10 @@ impl World {
                 Dirty { bgp: true, ..Dirty::nothing() }
             }
             Fact::Lease(record) => self.learn_lease(record),
+            Fact::Cni(installed) => {
+                self.cni = Some(installed);
+                Dirty::nothing()
+            }
             Fact::Drained(message) => {
                 self.drained = message;
                 Dirty { bgp: true, ..Dirty::nothing() }

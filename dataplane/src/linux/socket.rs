@@ -135,8 +135,8 @@ impl RawSocket {
     pub fn answer_within(&self, time: Duration) -> io::Result<()> {
         let time = time.max(Duration::from_micros(1));
         let value = libc::timeval {
-            tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
-            tv_usec: time.subsec_micros() as libc::suseconds_t,
+            tv_sec: i32::try_from(time.as_secs()).unwrap_or(i32::MAX).into(),
+            tv_usec: i32::try_from(time.subsec_micros()).unwrap_or_default().into(),
         };
         self.set_option(libc::SOL_SOCKET, libc::SO_RCVTIMEO, &value)
     }
