@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Meta;
@@ -22,7 +23,7 @@ pub struct CalicoNodeStatus {
 }
 
 /// `classes` of a CalicoNodeStatus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub enum StatusClass {
     /// The speaker: version, router id, since when.
     Agent,
@@ -35,12 +36,15 @@ pub enum StatusClass {
 
 const UPDATE_PERIOD: Duration = Duration::from_secs(10);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CalicoNodeStatusSpec {
+    /// The node that is to write.
     node: NodeName,
+    /// What it is to write.
     #[serde(default)]
     classes: Vec<StatusClass>,
+    /// How often it writes, in seconds: 10 by default, 0 is never.
     #[serde(default)]
     update_period_seconds: Option<u32>,
 }

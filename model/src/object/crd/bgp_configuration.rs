@@ -8,11 +8,6 @@ use crate::object::bgp_configuration::BgpConfigurationSpec;
 
 pub(super) fn definition() -> Definition {
     Definition {
-        kind: "BGPConfiguration",
-        plural: "bgpconfigurations",
-        short_names: &["bgpconfig", "bgpconfigs"],
-        about: "BGP settings of the cluster (the object named default) or of one node (node.<name>).",
-        spec: schema::<BgpConfigurationSpec>(),
         status: Some(schema::<Status>()),
         rules: rules(),
         keywords: vec![
@@ -22,7 +17,13 @@ pub(super) fn definition() -> Definition {
             keyword("spec.bmp[].station", "maxLength", 45),
             keyword("spec.bmp[].tables", "minItems", 1),
         ],
-        columns: COLUMNS,
+        ..Definition::new::<BgpConfigurationSpec>(
+            "BGPConfiguration",
+            "bgpconfigurations",
+            &["bgpconfig", "bgpconfigs"],
+            "BGP settings of the cluster (the object named default) or of one node (node.<name>).",
+            COLUMNS,
+        )
     }
 }
 

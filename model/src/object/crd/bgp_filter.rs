@@ -8,15 +8,16 @@ use crate::object::bgp_filter::{BgpFilterSpec, OPERATIONS, RULES};
 
 pub(super) fn definition() -> Definition {
     Definition {
-        kind: "BGPFilter",
-        plural: "bgpfilters",
-        short_names: &["bgpf"],
-        about: "Which routes are taken from a peer and told to it; a BGPPeer names it under filters.",
-        spec: schema::<BgpFilterSpec>(),
         status: Some(schema::<Status>()),
         rules: List::ALL.into_iter().flat_map(rules).collect(),
         keywords: List::ALL.into_iter().flat_map(keywords).collect(),
-        columns: &[],
+        ..Definition::new::<BgpFilterSpec>(
+            "BGPFilter",
+            "bgpfilters",
+            &["bgpf"],
+            "Which routes are taken from a peer and told to it; a BGPPeer names it under filters.",
+            &[],
+        )
     }
 }
 

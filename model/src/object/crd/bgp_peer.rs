@@ -7,11 +7,6 @@ use crate::object::bgp_peer::BgpPeerSpec;
 
 pub(super) fn definition() -> Definition {
     Definition {
-        kind: "BGPPeer",
-        plural: "bgppeers",
-        short_names: &["bgpp"],
-        about: "Whom to peer with, and from which nodes.",
-        spec: schema::<BgpPeerSpec>(),
         status: Some(schema::<Status>()),
         rules: rules(),
         keywords: vec![
@@ -34,7 +29,13 @@ pub(super) fn definition() -> Definition {
             keyword("spec.addPathLimit", "maximum", 128),
             keyword("spec.bfd.multiplier", "minimum", 1),
         ],
-        columns: COLUMNS,
+        ..Definition::new::<BgpPeerSpec>(
+            "BGPPeer",
+            "bgppeers",
+            &["bgpp"],
+            "Whom to peer with, and from which nodes.",
+            COLUMNS,
+        )
     }
 }
 

@@ -7,18 +7,19 @@ use crate::object::ip_pool::IpPoolSpec;
 
 pub(super) fn definition() -> Definition {
     Definition {
-        kind: "IPPool",
-        plural: "ippools",
-        short_names: &["ipp"],
-        about: "A range that pods get addresses from, and how their traffic travels.",
-        spec: schema::<IpPoolSpec>(),
         status: Some(schema::<Status>()),
         rules: RULES.to_vec(),
         keywords: vec![
             keyword("spec.assignmentMode", "default", "Automatic"),
             keyword("spec.allowedUses", "maxItems", 3),
         ],
-        columns: COLUMNS,
+        ..Definition::new::<IpPoolSpec>(
+            "IPPool",
+            "ippools",
+            &["ipp"],
+            "A range that pods get addresses from, and how their traffic travels.",
+            COLUMNS,
+        )
     }
 }
 

@@ -8,6 +8,8 @@ mod bgp_configuration;
 mod bgp_filter;
 mod bgp_peer;
 mod ip_pool;
+mod ipam;
+mod node_status;
 mod scalar;
 mod status;
 
@@ -37,7 +39,7 @@ pub struct Definition {
     /// Further keywords of fields.
     pub keywords: Vec<Keyword>,
     /// What `kubectl get` shows beside the name and the age.
-    pub columns: &'static [Column],
+    pub columns: Vec<Column>,
 }
 
 /// A rule in CEL (`x-kubernetes-validations`).
@@ -91,7 +93,29 @@ pub const VERSION: &str = "v3";
 
 /// Every kind of Calico's that is installed, by name.
 pub fn all() -> Vec<Definition> {
-    vec![bgp_configuration::definition(), bgp_filter::definition(), bgp_peer::definition(), ip_pool::definition()]
+    let mut all = vec![
+        bgp_configuration::definition(),
+        bgp_filter::definition(),
+        bgp_peer::definition(),
+        ip_pool::definition(),
+        node_status::definition(),
+    ];
+    all.extend(ipam::definitions());
+    all
+}
+
+impl Definition {
+    /// A kind without rules of its own and without a status.
+    fn new<Spec: JsonSchema>(
+        kind: &'static str,
+        plural: &'static str,
+        short_names: &'static [&'static str],
+        about: &'static str,
+        columns: &[Column],
+    ) -> Definition {
+        let (spec, columns) = (schema::<Spec>(), columns.to_vec());
+        Definition { kind, plural, short_names, about, spec, status: None, rules: vec![], keywords: vec![], columns }
+    }
 }
 
 /// The schema of a type, without references.

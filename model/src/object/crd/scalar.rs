@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::object::{Community, GoDuration, SourceAddress};
 use crate::selector::Selector;
-use crate::{Asn, Prefix};
+use crate::{Asn, NodeName, Prefix};
 
 macro_rules! written_as {
     ($($type:ty = $schema:tt;)*) => {$(
@@ -25,6 +25,7 @@ macro_rules! written_as {
 }
 
 written_as! {
+    NodeName = { "type": "string", "minLength": 1, "maxLength": 253 };
     Prefix = { "type": "string", "maxLength": 49 };
     Asn = { "x-kubernetes-int-or-string": true };
     Selector = { "type": "string", "maxLength": 4096 };
