@@ -22,6 +22,8 @@ pub enum Fact {
     ObjectGone(ObjectKey),
     /// Everything that is now wrong with the objects; replaces what was said before.
     ObjectErrors(Vec<ObjectError>),
+    /// The API server answers, or does so no longer; or something about what it has is other than expected.
+    ApiServer(ApiServerState),
     /// The kernel has something, or has it no longer.
     Kernel(KernelEvent),
     /// The best paths of a prefix changed.
@@ -50,17 +52,32 @@ pub enum Fact {
 pub struct ObjectFact {
     /// What it says.
     pub object: Object,
-    /// Where it comes from: a file's path.
+    /// Where it comes from: a file's path, or the API server.
     pub origin: String,
     /// As it was written; of a Secret nothing.
     pub written: serde_json::Value,
+}
+
+/// How it is with the API server as the source of the objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiServerState {
+    /// `https://host:port`.
+    pub address: String,
+    /// Why it does not answer; none while it does.
+    pub away: Option<String>,
+    /// Since when it is so, seconds since the Unix epoch.
+    pub since: u64,
+    /// Kinds that it does not know.
+    pub absent: Vec<String>,
+    /// What has not been listed once, with the reason where there is one.
+    pub unlisted: Vec<String>,
 }
 
 /// Who can be in sync.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Source {
-    /// The objects' directory was read once.
+    /// The objects' directory was read once, or every list of the API server.
     Objects,
     /// The kernel was dumped once.
     Kernel,

@@ -6,6 +6,7 @@
 //! ```
 //! `world` and `plan` are pure. `watch`, `apply`, `speaker`, `bfd` and `serve` are the hands.
 
+pub mod api_server;
 pub mod apply;
 pub mod bfd;
 pub mod fact;

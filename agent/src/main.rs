@@ -4,6 +4,7 @@ use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agent::api_server::{Access, ApiServer};
 use agent::apply::cni;
 use agent::plan::cni::SHIM;
 use agent::serve::{Front, serve_http, socket};
@@ -25,6 +26,12 @@ struct Arguments {
     /// Directory of YAML files with the objects; watched.
     #[arg(long, env = "MARGAY_OBJECTS", default_value = "/etc/margay/objects")]
     objects: PathBuf,
+    /// Take the objects from the Kubernetes API server, as a pod finds it, and not from files.
+    #[arg(long, env = "MARGAY_KUBERNETES")]
+    kubernetes: bool,
+    /// The same, with the API server of this file's current context.
+    #[arg(long, env = "MARGAY_KUBECONFIG", value_name = "PATH")]
+    kubeconfig: Option<PathBuf>,
     /// Where leases are remembered over a restart.
     #[arg(long, env = "MARGAY_STATE_DIR", default_value = "/var/lib/margay")]
     state_dir: PathBuf,
@@ -88,7 +95,12 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     }
     log(&arguments.log, arguments.log_format)?;
     let cni = cni_directories(&arguments)?;
-    let Arguments { objects, state_dir, record, .. } = arguments;
+    let Arguments { state_dir, record, .. } = arguments;
+    let objects = match (arguments.kubernetes, arguments.kubeconfig) {
+        (_, Some(path)) => run::Objects::Kubernetes(ApiServer::start(Access::Kubeconfig(path))?),
+        (true, None) => run::Objects::Kubernetes(ApiServer::start(Access::InCluster)?),
+        (false, None) => run::Objects::Directory(arguments.objects),
+    };
     let options = run::Options { node, objects, state_dir, record, cni };
     match agent::speaker::sockopt::raise_descriptors() {
         Ok(most) => tracing::debug!(most, "open files"),
@@ -149,7 +161,13 @@ fn cni_directories(arguments: &Arguments) -> anyhow::Result<Option<cni::Director
 }
 
 fn log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter}"))?;
+    let mut filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter}"))?;
+    // The client says at every request what we say once; and all of an answer that it does not understand.
+    if !filter.to_string().contains("kube") {
+        for quiet in ["kube_client=off", "kube_runtime=off"] {
+            filter = filter.add_directive(quiet.parse()?);
+        }
+    }
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => subscriber.with_ansi(false).init(),

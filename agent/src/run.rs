@@ -10,6 +10,7 @@ use model::api::{Reply, Request};
 use model::{NodeName, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::api_server::ApiServer;
 use crate::apply::{Done, Shared, Worker, cni, names};
 use crate::fact::{Fact, Source};
 pub use crate::reconcile::Status;
@@ -30,18 +31,27 @@ const CONSULTATIONS: usize = 4;
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// What the agent is told on its command line.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// `--node-name`.
     pub node: NodeName,
-    /// `--objects`.
-    pub objects: PathBuf,
+    /// `--objects`, or `--kubernetes`.
+    pub objects: Objects,
     /// `--state-dir`.
     pub state_dir: PathBuf,
     /// `--record`.
     pub record: Option<PathBuf>,
     /// `--cni-bin-dir` and `--cni-conf-dir`; none if the shim is installed by others.
     pub cni: Option<cni::Directories>,
+}
+
+/// Where the objects are.
+#[derive(Clone)]
+pub enum Objects {
+    /// In the files of a directory.
+    Directory(PathBuf),
+    /// In the API server.
+    Kubernetes(ApiServer),
 }
 
 /// A request, and where its answer goes.
@@ -103,8 +113,13 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     }
     let routers = Routers::new(facts.clone());
     let objects = facts.clone();
-    watchers::objects::watch(options.objects.clone(), move |fact| objects.blocking_send(fact).is_ok())
-        .map_err(|e| io::Error::new(e.kind(), format!("--objects {}: {e}", options.objects.display())))?;
+    match &options.objects {
+        Objects::Kubernetes(api) => watchers::kubernetes::watch(api, &options.node, objects),
+        Objects::Directory(path) => {
+            watchers::objects::watch(path.clone(), move |fact| objects.blocking_send(fact).is_ok())
+                .map_err(|e| io::Error::new(e.kind(), format!("--objects {}: {e}", path.display())))?;
+        }
+    }
     let (results, done) = mpsc::unbounded_channel();
     // Unbounded, but as many results as jobs, and at most one job of a kind is under way.
     let worker = Worker::start(move |result| drop(results.send(result))).map_err(io::Error::other)?;

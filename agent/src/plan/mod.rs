@@ -12,6 +12,7 @@ pub mod foresee;
 mod gateways;
 pub mod mtu;
 mod nat;
+pub mod needs;
 mod neighbours;
 pub mod pods;
 pub mod routes;

@@ -131,7 +131,7 @@ impl Change {
             }
             Change::Installed(step) => (ChangeKind::KernelRoute, step_text(step, names), step.reason().to_string()),
             Change::Object(_, origin) => (ChangeKind::Object, "in force".into(), format!("read from {origin}")),
-            Change::ObjectGone(_) => (ChangeKind::Object, "gone".into(), "no file holds it".into()),
+            Change::ObjectGone(_) => (ChangeKind::Object, "gone".into(), "no file and no server holds it".into()),
             Change::Leased(lease) => (ChangeKind::Pod, addresses(lease), "CNI ADD".into()),
             Change::Released(lease, reason) => {
                 (ChangeKind::Pod, format!("released {}", addresses(lease)), reason.clone())

@@ -1,4 +1,5 @@
 //! What happens outside, turned into facts. Nothing in here decides anything.
 
+pub mod kubernetes;
 pub mod objects;
 pub mod routers;

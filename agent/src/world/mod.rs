@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use dataplane::want::RouteKey;
 use model::{NodeName, Prefix};
 
-use crate::fact::{Fact, Source};
+use crate::fact::{ApiServerState, Fact, Source};
 pub use kernel::Kernel;
 pub use learned::Learned;
 pub use objects::Objects;
@@ -24,6 +24,8 @@ pub struct World {
     pub node: NodeName,
     /// The configuration.
     pub objects: Objects,
+    /// How it is with the API server; none where the objects are files.
+    pub api_server: Option<ApiServerState>,
     /// The kernel's links, addresses and routes that are not ours.
     pub kernel: Kernel,
     /// What the speaker believes.
@@ -111,6 +113,7 @@ impl World {
     pub fn new(node: NodeName) -> World {
         World {
             objects: Objects::default(),
+            api_server: None,
             kernel: Kernel::default(),
             learned: Learned::default(),
             routers: BTreeSet::new(),
@@ -129,6 +132,10 @@ impl World {
             Fact::ObjectGone(key) => self.objects.forget(&key),
             Fact::ObjectErrors(errors) => {
                 self.objects.errors = errors;
+                Dirty::nothing()
+            }
+            Fact::ApiServer(state) => {
+                self.api_server = Some(state);
                 Dirty::nothing()
             }
             Fact::Kernel(event) => self.kernel.learn(event),

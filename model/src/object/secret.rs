@@ -93,7 +93,9 @@ pub(super) struct SecretWire {
 
 impl TryFrom<SecretWire> for Secret {
     type Error = (String, String);
-    fn try_from(wire: SecretWire) -> Result<Secret, (String, String)> {
+    fn try_from(mut wire: SecretWire) -> Result<Secret, (String, String)> {
+        // kubectl keeps the whole object in one of them.
+        wire.metadata.annotations.clear();
         let mut values = BTreeMap::new();
         for (key, encoded) in wire.data {
             let octets =

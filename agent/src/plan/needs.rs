@@ -1,0 +1,38 @@
+//! Which further objects an object makes necessary: what is watched only where something refers to it.
+
+use std::collections::BTreeSet;
+
+use model::object::{Kind, Object};
+
+/// Objects to be watched beside those that always are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Secrets, by name.
+    pub secrets: BTreeSet<String>,
+    /// All objects of these kinds.
+    pub kinds: BTreeSet<Kind>,
+}
+
+impl Needs {
+    /// Both together.
+    pub fn and(mut self, other: Needs) -> Needs {
+        self.secrets.extend(other.secrets);
+        self.kinds.extend(other.kinds);
+        self
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.secrets.is_empty() && self.kinds.is_empty()
+    }
+}
+
+/// What this object, being in force, makes necessary.
+pub fn of(object: &Object) -> Needs {
+    let password = match object {
+        Object::BgpPeer(peer) => peer.password.as_ref(),
+        Object::BgpConfiguration(configuration) => configuration.node_mesh_password.as_ref(),
+        _ => None,
+    };
+    Needs { secrets: password.map(|reference| reference.name.clone()).into_iter().collect(), kinds: BTreeSet::new() }
+}

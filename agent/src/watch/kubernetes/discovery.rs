@@ -1,0 +1,136 @@
+//! Which of Calico's kinds the API server knows, in which group: both groups may be absent, and may come or go later.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+use super::kinds::{CALICO, OLDER};
+use super::reading::Group;
+use crate::api_server::{self, ApiServer, reason};
+
+/// How soon a group that is absent is looked for again: the time doubles from the one to the other.
+const SOON: Duration = Duration::from_secs(1);
+const LATE: Duration = Duration::from_secs(60);
+/// For a group that most clusters do not have.
+const LATE_OLDER: Duration = Duration::from_secs(300);
+/// What was there is believed to be gone only if it still is after this time.
+const CONFIRMED: Duration = Duration::from_secs(5);
+
+/// What is known of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// The server has not been asked with success.
+    Unknown,
+    /// It has no such group.
+    Absent,
+    /// It has these resources, by their plural.
+    Present(BTreeSet<String>),
+}
+
+impl Presence {
+    /// Whether a resource is there; None if that is not known.
+    pub fn has(&self, plural: &str) -> Option<bool> {
+        match self {
+            Presence::Unknown => None,
+            Presence::Absent => Some(false),
+            Presence::Present(plurals) => Some(plurals.contains(plural)),
+        }
+    }
+}
+
+/// Both groups, each looked for by a task of its own.
+#[derive(Debug, Clone)]
+pub struct Discovery {
+    groups: BTreeMap<Group, (watch::Receiver<Presence>, Arc<Notify>)>,
+}
+
+impl Discovery {
+    /// Begins to look. Failures go to `failed`.
+    pub fn start(api: &ApiServer, failed: impl Fn(String) + Clone + Send + Sync + 'static) -> Discovery {
+        let begin = |group: Group| {
+            let (told, presence) = watch::channel(Presence::Unknown);
+            let again = Arc::new(Notify::new());
+            let looking = Looking { api: api.clone(), group, told, again: again.clone() };
+            api.spawn(looking.run(failed.clone()));
+            (group, (presence, again))
+        };
+        Discovery { groups: [Group::Present, Group::Older].map(begin).into_iter().collect() }
+    }
+
+    /// What is known of a group, now and later.
+    pub fn of(&self, group: Group) -> Option<watch::Receiver<Presence>> {
+        self.groups.get(&group).map(|(presence, _)| presence.clone())
+    }
+
+    /// Somebody was told that a resource is not there.
+    pub fn look_again(&self, group: Group) {
+        self.groups.get(&group).into_iter().for_each(|(_, again)| again.notify_one());
+    }
+}
+
+struct Looking {
+    api: ApiServer,
+    group: Group,
+    told: watch::Sender<Presence>,
+    again: Arc<Notify>,
+}
+
+impl Looking {
+    async fn run(self, failed: impl Fn(String) + Send) {
+        let latest = if self.group == Group::Older { LATE_OLDER } else { LATE };
+        let mut wait = SOON;
+        // Something that was there is missing now; it has to be so twice.
+        let mut doubted = false;
+        while !self.told.is_closed() {
+            match self.look().await {
+                Ok(found) => {
+                    let loses = match (&*self.told.borrow(), &found) {
+                        (Presence::Present(before), Presence::Present(now)) => !before.is_subset(now),
+                        (Presence::Present(_), _) => true,
+                        _ => false,
+                    };
+                    if loses && !doubted {
+                        doubted = true;
+                        tokio::time::sleep(CONFIRMED).await;
+                        continue;
+                    }
+                    doubted = false;
+                    let new = *self.told.borrow() != found;
+                    if new {
+                        wait = SOON;
+                        self.told.send_replace(found);
+                    }
+                }
+                Err(error) => {
+                    doubted = false;
+                    if matches!(&error, kube::Error::Api(status) if status.code == 401) {
+                        self.api.renew().await;
+                    }
+                    failed(reason(&error));
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait + api_server::part(wait)) => wait = (wait * 2).min(latest),
+                () = self.again.notified() => tokio::time::sleep(SOON).await,
+            }
+        }
+    }
+
+    async fn look(&self) -> Result<Presence, kube::Error> {
+        let client = self.api.client();
+        let version = if self.group == Group::Older { OLDER } else { CALICO };
+        match client.list_api_group_resources(version).await {
+            Ok(list) => Ok(Presence::Present(list.resources.into_iter().map(|resource| resource.name).collect())),
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                // A server that has just begun does not know yet what it has.
+                match api_server::ask(&client, "/readyz").await {
+                    Err(kube::Error::Api(status)) if [401, 403, 404].contains(&status.code) => Ok(Presence::Absent),
+                    other => other.map(|()| Presence::Absent),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
