@@ -53,6 +53,7 @@ pub const KINDS: &[Watched] = &[
     watched(Kind::BgpPeer, "bgppeers", Part::Whole, When::Always),
     watched(Kind::IpPool, "ippools", Part::Whole, When::Always),
     watched(Kind::BgpFilter, "bgpfilters", Part::Whole, When::Always),
+    watched(Kind::CalicoNodeStatus, "caliconodestatuses", Part::Whole, When::Always),
 ];
 
 const fn watched(kind: Kind, plural: &'static str, part: Part, when: When) -> Watched {
@@ -88,4 +89,15 @@ pub fn older(row: &Watched) -> (&'static str, &'static str) {
 pub fn resource(api_version: &str, kind: &str, plural: &str) -> ApiResource {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_object_has_a_row() {
+        let without: Vec<_> = Kind::ALL.iter().filter(|(kind, ..)| Watched::of(*kind).is_none()).collect();
+        assert!(without.is_empty(), "these would never be read from an API server: {without:?}");
+    }
 }
