@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use model::Prefix;
 use model::api::show::{BgpTable, ObjectKind};
 use model::object::GoDuration;
+use model::{Prefix, Protocol};
 
 use crate::output::Format;
 
@@ -36,6 +36,9 @@ pub enum Command {
     /// The routes that the kernel should have.
     #[command(subcommand)]
     Route(RouteCommand),
+    /// NetworkPolicy: who may reach whom.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Addresses: who has which, how many are left.
     #[command(subcommand)]
     Ipam(IpamCommand),
@@ -178,6 +181,27 @@ pub struct FilterTestArguments {
     /// The node whose peer it is.
     #[arg(long, requires = "objects")]
     pub node: Option<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// What the policies of a directory of object files allow between all pairs of its pods, without an agent.
+    Matrix(MatrixArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct MatrixArguments {
+    /// The directory with Pods, Namespaces and NetworkPolicies, or one file.
+    #[arg(long, value_name = "DIR")]
+    pub objects: PathBuf,
+    /// The ports that are tried.
+    #[arg(long, value_delimiter = ',', default_value = "80", value_parser = clap::value_parser!(u16).range(1..))]
+    pub ports: Vec<u16>,
+    /// The protocols that are tried: TCP, UDP, SCTP.
+    #[arg(long, value_delimiter = ',', default_value = "TCP")]
+    pub protocols: Vec<Protocol>,
     #[command(flatten)]
     pub output: Output,
 }

@@ -9,6 +9,7 @@ mod dump;
 mod filter;
 mod output;
 mod plan;
+mod policy;
 mod reset;
 mod view;
 
@@ -25,7 +26,8 @@ use model::api::show::{
 };
 
 use self::args::{
-    Arguments, BgpCommand, Command, FilterCommand, GetArguments, IpamCommand, NodeCommand, PodCommand, RouteCommand,
+    Arguments, BgpCommand, Command, FilterCommand, GetArguments, IpamCommand, NodeCommand, PodCommand, PolicyCommand,
+    RouteCommand,
 };
 use self::client::Client;
 use self::output::{Detail, Format, print, print_structured};
@@ -67,6 +69,7 @@ fn run(arguments: Arguments) -> anyhow::Result<Verdict> {
         Command::Bgp(command) => bgp(&mut client, command)?,
         Command::Filter(FilterCommand::Test(arguments)) => return filter::test(&mut client, &arguments),
         Command::Route(command) => route(&mut client, command)?,
+        Command::Policy(PolicyCommand::Matrix(arguments)) => policy::matrix(&arguments)?,
         Command::Ipam(command) => return ipam(&mut client, command),
         Command::Pod(PodCommand::List { output }) => {
             let pods: Vec<PodView> = client.show(Show::Pods)?;

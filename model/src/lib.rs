@@ -12,6 +12,7 @@ pub mod kernel;
 pub mod object;
 pub mod pod_link;
 pub mod prefix;
+pub mod protocol;
 pub mod selector;
 pub mod time;
 
@@ -19,4 +20,5 @@ pub use asn::Asn;
 pub use family::Family;
 pub use identity::{ClusterId, NodeName, PodRef, RouterId};
 pub use prefix::Prefix;
+pub use protocol::Protocol;
 pub use time::Time;

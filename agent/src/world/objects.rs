@@ -141,6 +141,8 @@ fn touches(object: &Object) -> Dirty {
         // Aggregates are routes, too.
         Object::BgpConfiguration(_) => Dirty { bgp: true, routes: DirtyRoutes::All, ..Dirty::default() },
         Object::BgpPeer(_) | Object::BgpFilter(_) | Object::Secret(_) => Dirty { bgp: true, ..Dirty::default() },
+        // The agent does not enforce them: the object's own warning says so.
+        Object::NetworkPolicy(_) => Dirty::nothing(),
         // Read when a pod is attached; nothing follows from them by themselves.
         Object::Pod(_) | Object::Namespace(_) => Dirty::nothing(),
         // Says what is to be reported, not what is to be done.

@@ -1,6 +1,7 @@
 //! The objects that configure margay: the very ones a cluster holds, read from YAML text.
 //!
-//! `v1` Node, Pod, Namespace, Secret · `projectcalico.org/v3` BGPConfiguration, BGPFilter, BGPPeer, CalicoNodeStatus, IPPool.
+//! `v1` Node, Pod, Namespace, Secret · `networking.k8s.io/v1` NetworkPolicy · `projectcalico.org/v3` BGPConfiguration, BGPFilter, BGPPeer,
+//! CalicoNodeStatus, IPPool.
 //! Of Kubernetes' own kinds only the fields that margay uses are read, as their other fields are another's business.
 //! Of Calico's kinds every field is read: one that is not understood is an error that names it.
 
@@ -15,8 +16,10 @@ mod calico_node_status;
 pub mod crd;
 mod duration;
 mod ip_pool;
+mod label_selector;
 mod max_prefixes;
 mod meta;
+mod network_policy;
 mod node;
 mod parse;
 mod pod;
@@ -39,65 +42,72 @@ pub use duration::GoDuration;
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
 pub use max_prefixes::{MaxPrefixes, MaxPrefixesAction};
 pub use meta::Meta;
+pub use network_policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
 pub use node::{GRACEFUL_SHUTDOWN, Node, NodeAddress, Service};
 pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse, read_value};
-pub use pod::{IP_ADDRS, IPV4_POOLS, IPV6_POOLS, Namespace, Pod};
+pub use pod::{ContainerPort, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, Namespace, Pod};
 pub use secret::{Password, Secret, SecretKeyRef};
 pub use whom::{PeerAddress, SourceAddress, Whom};
 
-/// One object of any kind that margay reads.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "object")]
-pub enum Object {
-    /// `v1` Node.
-    Node(Node),
-    /// `v1` Pod.
-    Pod(Pod),
-    /// `v1` Namespace.
-    Namespace(Namespace),
-    /// `v1` Secret: passwords only.
-    Secret(Secret),
-    /// `projectcalico.org/v3` BGPConfiguration.
-    #[serde(rename = "BGPConfiguration")]
-    BgpConfiguration(BgpConfiguration),
-    /// `projectcalico.org/v3` BGPPeer.
-    #[serde(rename = "BGPPeer")]
-    BgpPeer(Box<BgpPeer>),
-    /// `projectcalico.org/v3` IPPool.
-    #[serde(rename = "IPPool")]
-    IpPool(IpPool),
-    /// `projectcalico.org/v3` BGPFilter.
-    #[serde(rename = "BGPFilter")]
-    BgpFilter(BgpFilter),
-    /// `projectcalico.org/v3` CalicoNodeStatus.
-    CalicoNodeStatus(CalicoNodeStatus),
+/// From one line for each kind: [`Object`], [`Kind`], and what is the same for all of them.
+macro_rules! kinds {
+    ($($variant:ident($type:ty): $version:literal $name:literal $scope:ident,)*) => {
+        /// One object of any kind that margay reads.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "kind", content = "object")]
+        pub enum Object {
+            $(#[doc = concat!("`", $version, "` ", $name, ".")] #[serde(rename = $name)] $variant($type),)*
+        }
+
+        /// The kinds of [`Object`], spelled as in `kind:`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Kind {
+            $(#[doc = concat!("`", $version, "` ", $name, ".")] #[serde(rename = $name)] $variant,)*
+        }
+
+        impl Object {
+            fn kind_and_meta(&self) -> (Kind, &Meta) {
+                match self {
+                    $(Object::$variant(object) => (Kind::$variant, &object.meta),)*
+                }
+            }
+        }
+
+        impl Kind {
+            /// Every kind, with its API version and name as a manifest spells them.
+            pub const ALL: &[(Kind, &'static str, &'static str)] = &[$((Kind::$variant, $version, $name),)*];
+
+            /// Whether its objects lie in namespaces.
+            pub fn scope(self) -> Scope {
+                match self {
+                    $(Kind::$variant => Scope::$scope,)*
+                }
+            }
+        }
+    };
 }
 
-/// The kinds of [`Object`], spelled as in `kind:`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Kind {
-    /// `v1` Node.
-    Node,
-    /// `v1` Pod.
-    Pod,
-    /// `v1` Namespace.
-    Namespace,
-    /// `v1` Secret.
-    Secret,
-    /// `projectcalico.org/v3` BGPConfiguration.
-    #[serde(rename = "BGPConfiguration")]
-    BgpConfiguration,
-    /// `projectcalico.org/v3` BGPPeer.
-    #[serde(rename = "BGPPeer")]
-    BgpPeer,
-    /// `projectcalico.org/v3` IPPool.
-    #[serde(rename = "IPPool")]
-    IpPool,
-    /// `projectcalico.org/v3` BGPFilter.
-    #[serde(rename = "BGPFilter")]
-    BgpFilter,
-    /// `projectcalico.org/v3` CalicoNodeStatus.
-    CalicoNodeStatus,
+/// Where objects of a kind lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// In no namespace.
+    Cluster,
+    /// Each in a namespace.
+    Namespaced,
+}
+
+// In the order in which keys sort; a new kind goes to the end. `read` in parse.rs says how each is read.
+kinds! {
+    Node(Node): "v1" "Node" Cluster,
+    Pod(Pod): "v1" "Pod" Namespaced,
+    Namespace(Namespace): "v1" "Namespace" Cluster,
+    Secret(Secret): "v1" "Secret" Namespaced,
+    BgpConfiguration(BgpConfiguration): "projectcalico.org/v3" "BGPConfiguration" Cluster,
+    BgpPeer(Box<BgpPeer>): "projectcalico.org/v3" "BGPPeer" Cluster,
+    IpPool(IpPool): "projectcalico.org/v3" "IPPool" Cluster,
+    BgpFilter(BgpFilter): "projectcalico.org/v3" "BGPFilter" Cluster,
+    CalicoNodeStatus(CalicoNodeStatus): "projectcalico.org/v3" "CalicoNodeStatus" Cluster,
+    NetworkPolicy(Box<NetworkPolicy>): "networking.k8s.io/v1" "NetworkPolicy" Namespaced,
 }
 
 /// Which object: kind, namespace where the kind has one, and name. Written `Kind/name` or `Kind/namespace/name`.
@@ -115,38 +125,19 @@ pub struct ObjectKey {
 impl Object {
     /// Which object this is.
     pub fn key(&self) -> ObjectKey {
-        let (kind, meta) = match self {
-            Object::Node(o) => (Kind::Node, &o.meta),
-            Object::Pod(o) => (Kind::Pod, &o.meta),
-            Object::Namespace(o) => (Kind::Namespace, &o.meta),
-            Object::Secret(o) => (Kind::Secret, &o.meta),
-            Object::BgpConfiguration(o) => (Kind::BgpConfiguration, &o.meta),
-            Object::BgpPeer(o) => (Kind::BgpPeer, &o.meta),
-            Object::IpPool(o) => (Kind::IpPool, &o.meta),
-            Object::BgpFilter(o) => (Kind::BgpFilter, &o.meta),
-            Object::CalicoNodeStatus(o) => (Kind::CalicoNodeStatus, &o.meta),
-        };
-        let namespace = match kind {
-            Kind::Pod | Kind::Secret => Some(meta.namespace.clone().unwrap_or_else(|| "default".into())),
-            _ => None,
-        };
-        ObjectKey { kind, namespace, name: meta.name.clone() }
+        let (kind, meta) = self.kind_and_meta();
+        ObjectKey { kind, namespace: kind.namespace(meta.namespace.clone()), name: meta.name.clone() }
     }
 }
 
 impl Kind {
-    /// The kind and API version as a manifest spells them.
-    pub const ALL: [(Kind, &'static str, &'static str); 9] = [
-        (Kind::Node, "v1", "Node"),
-        (Kind::Pod, "v1", "Pod"),
-        (Kind::Namespace, "v1", "Namespace"),
-        (Kind::Secret, "v1", "Secret"),
-        (Kind::BgpConfiguration, "projectcalico.org/v3", "BGPConfiguration"),
-        (Kind::BgpPeer, "projectcalico.org/v3", "BGPPeer"),
-        (Kind::IpPool, "projectcalico.org/v3", "IPPool"),
-        (Kind::BgpFilter, "projectcalico.org/v3", "BGPFilter"),
-        (Kind::CalicoNodeStatus, "projectcalico.org/v3", "CalicoNodeStatus"),
-    ];
+    /// The namespace of an object of this kind, given what is written: `default` where nothing is; none if the kind has none.
+    pub(crate) fn namespace(self, written: Option<String>) -> Option<String> {
+        match self.scope() {
+            Scope::Cluster => None,
+            Scope::Namespaced => Some(written.unwrap_or_else(|| "default".into())),
+        }
+    }
 }
 
 impl fmt::Display for Kind {

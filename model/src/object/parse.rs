@@ -164,11 +164,7 @@ fn document(file: &str, value: Value) -> Document {
     if name.is_empty() {
         return bad(None, Invalid::field("metadata.name", "is missing"));
     }
-    let namespace = match kind {
-        Kind::Pod | Kind::Secret if namespace.is_empty() => Some("default".to_string()),
-        Kind::Pod | Kind::Secret => Some(namespace),
-        _ => None,
-    };
+    let namespace = kind.namespace((!namespace.is_empty()).then_some(namespace));
     let key = ObjectKey { kind, namespace, name: name.clone() };
     let mut warnings = Warnings::default();
     let written = if kind == Kind::Secret { Value::Null } else { value.clone() };
@@ -197,10 +193,14 @@ fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Inv
         Kind::CalicoNodeStatus => {
             Object::CalicoNodeStatus(calico::<calico_node_status::CalicoNodeStatusSpec>(value)?.check(warnings)?)
         }
+        // A field that is not understood could be one that forbids something.
+        Kind::NetworkPolicy => {
+            Object::NetworkPolicy(Box::new(calico::<network_policy::NetworkPolicySpec>(value)?.check(warnings)?))
+        }
     })
 }
 
-/// What every object of Calico's is wrapped in.
+/// What an object is wrapped in whose every field is read.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Envelope<S> {
@@ -214,7 +214,7 @@ pub(super) struct Envelope<S> {
     _status: serde::de::IgnoredAny,
 }
 
-/// Types an object of Calico's; one without `spec` is one with an empty `spec`.
+/// Types an object whose every field is read; one without `spec` is one with an empty `spec`.
 fn calico<'de, S: Deserialize<'de>>(mut value: Value) -> Result<Envelope<S>, Invalid> {
     if let Some(map) = value.as_object_mut() {
         map.entry("spec").or_insert_with(|| Value::Object(serde_json::Map::new()));

@@ -1,9 +1,11 @@
 //! `v1` Pod and Namespace.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use super::Meta;
-use crate::{NodeName, PodRef};
+use crate::{NodeName, PodRef, Protocol};
 
 /// What margay reads of a `v1` Pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +16,26 @@ pub struct Pod {
     pub node: Option<NodeName>,
     /// `spec.hostNetwork`.
     pub host_network: bool,
+    /// `status.podIPs` (or `status.podIP`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<IpAddr>,
+    /// `spec.containers[].ports[]` that have a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<ContainerPort>,
+    /// `status.phase` is Succeeded or Failed: its addresses may be another's already.
+    #[serde(default)]
+    pub ended: bool,
+}
+
+/// A port that a pod has given a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerPort {
+    /// `name`.
+    pub name: String,
+    /// `protocol`; TCP where it is left out.
+    pub protocol: Protocol,
+    /// `containerPort`.
+    pub port: u16,
 }
 
 /// What margay reads of a `v1` Namespace.
@@ -44,6 +66,8 @@ pub(super) struct PodWire {
     metadata: Meta,
     #[serde(default)]
     spec: PodSpec,
+    #[serde(default)]
+    status: PodStatus,
 }
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
@@ -52,10 +76,58 @@ struct PodSpec {
     node_name: Option<NodeName>,
     #[serde(default)]
     host_network: Option<bool>,
+    #[serde(default)]
+    containers: Option<Vec<ContainerWire>>,
 }
+#[derive(Deserialize)]
+struct ContainerWire {
+    #[serde(default)]
+    ports: Option<Vec<ContainerPortWire>>,
+}
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerPortWire {
+    #[serde(default)]
+    name: Option<String>,
+    container_port: u16,
+    #[serde(default)]
+    protocol: Option<Protocol>,
+}
+#[derive(Deserialize, Default)]
+struct PodStatus {
+    #[serde(default)]
+    phase: Option<String>,
+    #[serde(default, rename = "podIP")]
+    pod_ip: Option<String>,
+    #[serde(default, rename = "podIPs")]
+    pod_ips: Option<Vec<PodIp>>,
+}
+#[derive(Deserialize)]
+struct PodIp {
+    ip: String,
+}
+
 impl From<PodWire> for Pod {
     fn from(wire: PodWire) -> Pod {
-        Pod { meta: wire.metadata, node: wire.spec.node_name, host_network: wire.spec.host_network.unwrap_or(false) }
+        let PodWire { metadata, spec, status } = wire;
+        let mut addresses: Vec<IpAddr> =
+            status.pod_ips.iter().flatten().filter_map(|pod_ip| pod_ip.ip.parse().ok()).collect();
+        if addresses.is_empty() {
+            addresses.extend(status.pod_ip.and_then(|address| address.parse::<IpAddr>().ok()));
+        }
+        let ports = spec.containers.into_iter().flatten().flat_map(|container| container.ports.unwrap_or_default());
+        let named = |port: ContainerPortWire| {
+            let protocol = port.protocol.unwrap_or(Protocol::TCP);
+            port.name.map(|name| ContainerPort { name, protocol, port: port.container_port })
+        };
+        Pod {
+            meta: metadata,
+            node: spec.node_name,
+            host_network: spec.host_network.unwrap_or(false),
+            addresses,
+            ports: ports.filter_map(named).collect(),
+            ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dataplane", &["model"]),
     ("margay-agent", &["model", "bgp", "policy", "ipam", "dataplane"]),
     ("margay-cni", &["model", "dataplane"]),
-    ("margayctl", &["model"]),
+    ("margayctl", &["model", "policy"]),
     ("e2e", &["model", "bgp", "policy", "ipam", "dataplane"]),
     ("cluster", &["model", "e2e"]),
     ("fuzz", &["model", "bgp", "policy"]),

@@ -1,0 +1,131 @@
+//! `policy matrix`: who may reach whom by a directory of objects, by the compiler that the node runs.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use model::object::{self, Document, Object};
+use policy::{Row, Scene, compile};
+
+use crate::args::MatrixArguments;
+use crate::output::{Detail, column, columns, counted};
+use crate::{check, show};
+
+/// The first address that a pod gets for the time of the question, if it has none: of 198.18.0.0/15, which no network uses.
+const STAND_IN: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// How many such addresses there are.
+const STAND_INS: u32 = (1 << 17) - 2;
+/// The most rows that are made.
+const ROWS: usize = 10_000_000;
+
+/// Prints the matrix.
+pub fn matrix(arguments: &MatrixArguments) -> anyhow::Result<()> {
+    let MatrixArguments { ports, protocols, output, .. } = arguments;
+    let mut objects = read(&arguments.objects)?;
+    place(&mut objects)?;
+    let scene = Scene::new(&objects);
+    let pods = scene.endpoints().count();
+    let rows = pods * pods * ports.len() * protocols.len();
+    if rows > ROWS {
+        bail!(
+            "{pods} pods, {} ports and {} protocols make {rows} rows, more than {ROWS}",
+            ports.len(),
+            protocols.len()
+        );
+    }
+    let program = compile::program(&scene);
+    let rows = policy::matrix(&scene, &program, protocols, ports);
+    show(&rows, output.format, |detail| table(&rows, detail))
+}
+
+/// Every object that policies have to do with. What is not margay's to read is passed over; what can't be read is an error.
+fn read(path: &Path) -> anyhow::Result<Vec<Object>> {
+    let mut objects = Vec::new();
+    for file in check::files(path)? {
+        let name = file.display().to_string();
+        let text = fs::read_to_string(&file).with_context(|| name.clone())?;
+        for document in object::parse(&name, &text).documents {
+            match document {
+                Document::Object(found) => objects.push(found.object),
+                // Another's kind, such as a Deployment.
+                Document::Bad(None, error) if error.field == "kind" => eprintln!("margayctl: {error}; passed over"),
+                Document::Bad(_, error) => bail!("{error}"),
+            }
+        }
+    }
+    Ok(objects)
+}
+
+/// Gives pods that have no address yet one that no policy names, so that selectors can be asked about them.
+fn place(objects: &mut [Object]) -> anyhow::Result<()> {
+    let mut next = 0u32;
+    for object in objects.iter_mut() {
+        let Object::Pod(pod) = object else { continue };
+        if pod.addresses.is_empty() && !pod.host_network {
+            if next == STAND_INS {
+                bail!("more than {STAND_INS} pods have no status.podIP");
+            }
+            pod.addresses.push(IpAddr::V4(Ipv4Addr::from_bits(STAND_IN.to_bits() + next)));
+            next += 1;
+        }
+    }
+    if next > 0 {
+        let pods = counted(next as usize, "pod");
+        eprintln!("margayctl: {pods} without status.podIP: an ipBlock sees addresses from {STAND_IN} on");
+    }
+    Ok(())
+}
+
+fn table(rows: &[Row], detail: Detail) -> String {
+    if rows.is_empty() {
+        return "No pods.\n".to_string();
+    }
+    columns(
+        rows,
+        detail,
+        &[
+            column("FROM", |row: &Row| row.from.clone()),
+            column("TO", |row: &Row| row.to.clone()),
+            column("PROTOCOL", |row: &Row| row.protocol.to_string()),
+            column("PORT", |row: &Row| row.port.to_string()),
+            column("EGRESS", |row: &Row| row.egress.to_string()),
+            column("INGRESS", |row: &Row| row.ingress.to_string()),
+            column("COMBINED", |row: &Row| row.combined.to_string()),
+        ],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {namespace: x, name: NAME, labels: {app: NAME}}\n---\n";
+    const POLICY: &str = "\
+apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {namespace: x, name: web}\n\
+spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: shop}}}], ports: [{port: 80}]}]}\n";
+
+    fn rows(text: &str) -> anyhow::Result<Vec<String>> {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("all.yaml"), text).expect("written");
+        let mut objects = read(directory.path())?;
+        place(&mut objects)?;
+        let scene = Scene::new(&objects);
+        let rows = policy::matrix(&scene, &compile::program(&scene), &[model::Protocol::TCP], &[80, 81]);
+        let blocked = rows.iter().filter(|row| row.combined == policy::Verdict::Blocked);
+        Ok(blocked.map(|row| format!("{} {}:{}", row.from, row.to, row.port)).collect())
+    }
+
+    #[test]
+    fn pods_need_no_address_and_foreign_kinds_do_not_disturb() {
+        let pods: String = ["web", "shop", "other"].map(|name| POD.replace("NAME", name)).concat();
+        let text = format!("{pods}apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: d}}\n---\n{POLICY}");
+        assert_eq!(rows(&text).expect("rows"), ["x/other x/web:80", "x/other x/web:81", "x/shop x/web:81"]);
+    }
+
+    #[test]
+    fn a_policy_that_is_not_understood_is_an_error_and_never_passed_over() {
+        let error = rows(&POLICY.replace("ports:", "portz:")).expect_err("a field of another name");
+        assert!(error.to_string().contains("NetworkPolicy/x/web: spec.ingress[0]"), "{error}");
+    }
+}
