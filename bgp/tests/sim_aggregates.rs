@@ -7,7 +7,8 @@ use bgp::SpeakerConfig;
 use bgp::config::{Aggregate, Origination, Specifics};
 use bgp::sim::Net;
 use model::Prefix;
-use model::api::show::{BgpRoutes, BgpTable, RouteView};
+use model::api::show::{BgpRoutes, BgpTable, FilterTest, RouteView};
+use model::filter::Direction;
 use sim_support::{address, block, config, key, peer_with, seconds};
 
 /// What covers all blocks.
@@ -124,4 +125,17 @@ fn an_aggregate_that_the_node_originates_anyway_is_its_own_route() {
     net.configure(0, |config| drop(config.originate.remove(&pool())));
     net.run(seconds(1));
     assert_eq!(row(&net, 2, pool()).unwrap().communities, ["64512:9"]);
+}
+
+#[test]
+fn filter_test_says_that_the_aggregate_is_told_in_place_of_what_is_inside() {
+    let net = net(Some(Specifics::Suppressed));
+    let test = |peer: usize| {
+        let direction = Some(Direction::Export);
+        let question = FilterTest { peer: address(peer).to_string(), prefix: block(0), direction };
+        let mut views = net.node(0).speaker.as_ref().unwrap().filter_test(&question);
+        views.pop().map(|view| (view.passes, view.reason)).unwrap()
+    };
+    assert_eq!(test(2), (Some(false), "no rule matches; its aggregate is told in its place".into()));
+    assert_eq!(test(1), (Some(true), "no rule matches; the default policy tells what this node originates".into()));
 }

@@ -6,7 +6,7 @@ mod sim_support;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use bgp::config::{ListenRange, Reflection, RemoteAs};
+use bgp::config::{Excess, ListenRange, MaxPrefixes, Reflection, RemoteAs};
 use bgp::sim::{Net, NodeId};
 use bgp::speaker::{ConnId, Refused};
 use bgp::wire::{Capability, Message, Open};
@@ -273,4 +273,21 @@ fn a_reflector_that_has_restarted_waits_for_clients_that_it_does_not_know_yet() 
     net.run(seconds(60));
     assert_eq!((net.node(0).established(), net.node(0).kernel.len()), (5, 5));
     assert_eq!(net.node(0).kernel_writes, writes, "no route was removed and written again");
+}
+
+#[test]
+fn a_peer_from_a_range_that_was_dropped_for_too_many_prefixes_stays_out() {
+    let mut config = reflector(1000);
+    let mut bounded = PeerConfig::new("clients", asn(64512));
+    bounded.max_prefixes = Some(MaxPrefixes { limit: 1, warn_at: None, action: Excess::Drop });
+    config.ranges.insert(range(), ListenRange::new(bounded, 1000));
+    let mut net = fabric(config, 0);
+    let mut greedy = client(1, 64512);
+    greedy.originate.insert(block(7), Default::default());
+    net.add(vec![address(1)], greedy);
+    net.run(seconds(600));
+    assert_eq!((net.node(0).established(), net.node(0).kernel.len()), (0, 0));
+    let peers = net.node(0).speaker.as_ref().unwrap().peers();
+    let reasons: Vec<&str> = peers.iter().map(|peer| peer.view.reason.as_str()).collect();
+    assert_eq!(reasons, ["more than 1 prefixes received: down until the bound is changed or the session is reset"]);
 }

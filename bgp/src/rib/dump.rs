@@ -1,5 +1,6 @@
 //! The tables as they are, some destinations at a time: for a station that has just connected, and for files.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use model::Prefix;
@@ -8,7 +9,7 @@ use super::choice;
 use super::members::new;
 use super::outbox::Emit;
 use super::shared::Shared;
-use super::table::{Age, DestId, OWN, Path};
+use super::table::{DestId, OWN, Path};
 use super::unicast::{RibPrefix, Unicast};
 use super::watch::Seen;
 use crate::bmp::Table;
@@ -24,20 +25,20 @@ impl<P: RibPrefix> Unicast<P> {
         ids.filter_map(|id| self.table.dest(id)).map(|dest| (dest.prefix.into(), dest.paths.as_slice()))
     }
 
-    /// What [`Shared::saw_path`] and [`Shared::saw_best`] would have noted of these destinations, sorted so that what can
-    /// share a message stands together. No references to attributes are taken.
-    pub(crate) fn sight_of(&self, shared: &Shared, ids: Range<DestId>) -> Vec<Seen> {
+    /// What [`Shared::saw_path`] and [`Shared::saw_best`] would have noted of these destinations in the tables that are
+    /// wanted, sorted so that what can share a message stands together. No references to attributes are taken.
+    pub(crate) fn sight_of(&self, shared: &Shared, wanted: &BTreeSet<Table>, ids: Range<DestId>) -> Vec<Seen> {
+        let [before, after, loc] = [Table::AdjInPre, Table::AdjInPost, Table::Loc].map(|table| wanted.contains(&table));
         let mut seen = Vec::new();
         for (prefix, paths) in self.paths_in(ids) {
-            for path in paths.iter().filter(|path| path.source != OWN && path.age == Age::Fresh) {
+            let told = paths.iter().filter(|path| path.source != OWN && path.age.is_of_this_session());
+            for path in told.filter(|_| before || after) {
                 let of =
                     |table| Seen { table, source: path.source, attrs: Some(path.attrs), prefix, path_id: path.path_id };
-                seen.push(of(Table::AdjInPre));
-                if path.refusal.is_none() {
-                    seen.push(of(Table::AdjInPost));
-                }
+                seen.extend(before.then(|| of(Table::AdjInPre)));
+                seen.extend((after && path.refusal.is_none()).then(|| of(Table::AdjInPost)));
             }
-            if let Some(chosen) = choice::choose(shared, paths) {
+            if loc && let Some(chosen) = choice::choose(shared, paths) {
                 let attrs = Some(chosen.path.attrs);
                 seen.push(Seen { table: Table::Loc, source: OWN, attrs, prefix, path_id: 0 });
             }

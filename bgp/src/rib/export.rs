@@ -14,46 +14,100 @@ use crate::filter::Guard;
 use crate::role::{mark_outgoing, may_tell};
 use crate::wire::{Attributes, Community, Draft, NextHop, PeerKind};
 
+/// Why the members of an update group are not told of a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Withheld {
+    /// The community that it came with keeps it inside the AS (RFC 1997).
+    StaysInAs,
+    /// NO_ADVERTISE (RFC 1997).
+    ToNobody,
+    /// The peer is told nothing at all.
+    NothingExported,
+    /// A long-lived stale route, of which the peer does not know what it is (RFC 9494 §4.3).
+    LastResort,
+    /// It would be a leak (RFC 9234 §5).
+    Leak,
+    /// The peer's filters.
+    Filtered,
+    /// Both are internal, and the one is not reflected to the other (RFC 4456 §6).
+    NotReflected,
+    /// Learned, and nothing says that learned routes are told.
+    Learned,
+    /// An aggregate is told in its place.
+    Suppressed,
+}
+
+impl Withheld {
+    /// For a person, behind "it is not told: ".
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Withheld::StaysInAs => "its communities keep it inside the AS (RFC 1997)",
+            Withheld::ToNobody => "its community NO_ADVERTISE forbids it (RFC 1997)",
+            Withheld::NothingExported => "the peer is told no routes at all",
+            Withheld::LastResort => "it is long-lived stale, and the peer does not know what that is (RFC 9494)",
+            Withheld::Leak => "it came from above or from the side, so it would be a leak (RFC 9234)",
+            Withheld::Filtered => "a filter refuses it",
+            Withheld::NotReflected => "no route reflection between internal peers that are no clients (RFC 4456)",
+            Withheld::Learned => "the default policy tells no learned routes",
+            Withheld::Suppressed => "its aggregate is told in its place",
+        }
+    }
+}
+
 /// Whether the members of a group are told of a path that is among the best.
+pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Path, prefix: Prefix) -> bool {
+    withheld(shared, guard, group, path, prefix).is_none()
+}
+
+/// Why the members of a group are not told of a path that is among the best; nothing if they are.
 ///
 /// First the well-known communities that the path came with (RFC 1997), then the peers' filters, then the policy: own routes always; others as
 /// RFC 4456 §6 says of a reflector's internal routes, and what lies in the pools of the cluster across its border.
 /// Between internal peers no filter makes a reflector of a node that is none. Nobody is told back what it said: the
 /// caller leaves the source out.
-pub(crate) fn tells(shared: &Shared, guard: &Guard, group: &GroupKey, path: &Path, prefix: Prefix) -> bool {
-    let Some(attrs) = shared.attrs.value(path.attrs) else { return false };
-    let in_scope = match attrs.scope {
+pub(crate) fn withheld(
+    shared: &Shared,
+    guard: &Guard,
+    group: &GroupKey,
+    path: &Path,
+    prefix: Prefix,
+) -> Option<Withheld> {
+    let Some(attrs) = shared.attrs.value(path.attrs) else { return Some(Withheld::ToNobody) };
+    match attrs.scope {
         // RFC 1997: they bind who receives a route. Our own is told with them, so that the receiver keeps to them.
-        _ if path.source == OWN => true,
-        Scope::Anybody => true,
-        Scope::OwnAs => group.kind == PeerKind::Internal,
-        Scope::Nobody => false,
-    };
-    let last_resort = attrs.rank.long_lived_stale && path.source != OWN && keeps_last_resort_from(group);
-    if !in_scope || group.export == ExportPolicy::Nothing || last_resort || !may_tell(group.role, &attrs.attributes) {
-        return false;
+        _ if path.source == OWN => {}
+        Scope::OwnAs if group.kind == PeerKind::External => return Some(Withheld::StaysInAs),
+        Scope::Nobody => return Some(Withheld::ToNobody),
+        Scope::OwnAs | Scope::Anybody => {}
+    }
+    if group.export == ExportPolicy::Nothing {
+        return Some(Withheld::NothingExported);
+    }
+    if attrs.rank.long_lived_stale && path.source != OWN && keeps_last_resort_from(group) {
+        return Some(Withheld::LastResort);
+    }
+    if !may_tell(group.role, &attrs.attributes) {
+        return Some(Withheld::Leak);
     }
     let filtered = shared.export_decision(group, path.attrs, path.source, prefix).passes();
     if filtered == Some(false) {
-        return false;
+        return Some(Withheld::Filtered);
     }
     if path.source == OWN {
-        return true;
+        return None;
     }
-    let Some(source) = shared.source(path.source) else { return false };
+    let Some(source) = shared.source(path.source) else { return Some(Withheld::Learned) };
     let reflects = shared.cluster_id.is_some();
-    let clients = [source.reflection, group.reflection].contains(&Reflection::Client);
+    let is_client = |reflection| reflects && reflection == Reflection::Client;
+    let (from, to) = (is_client(source.reflection), is_client(group.reflection));
+    let in_pool = || guard.in_pool(&prefix);
     match (group.export, source.kind, group.kind) {
-        (_, PeerKind::Internal, PeerKind::Internal) => reflects && clients,
-        (ExportPolicy::All, _, _) => true,
-        _ if filtered == Some(true) => true,
-        (_, PeerKind::Internal, PeerKind::External) => {
-            reflects && source.reflection == Reflection::Client && guard.in_pool(&prefix)
-        }
-        (_, PeerKind::External, PeerKind::Internal) => {
-            reflects && group.reflection == Reflection::Client && guard.in_pool(&prefix)
-        }
-        (_, PeerKind::External, PeerKind::External) => false,
+        (_, PeerKind::Internal, PeerKind::Internal) => (!from && !to).then_some(Withheld::NotReflected),
+        (ExportPolicy::All, _, _) => None,
+        _ if filtered == Some(true) => None,
+        (_, PeerKind::Internal, PeerKind::External) => (!from || !in_pool()).then_some(Withheld::Learned),
+        (_, PeerKind::External, PeerKind::Internal) => (!to || !in_pool()).then_some(Withheld::Learned),
+        (_, PeerKind::External, PeerKind::External) => Some(Withheld::Learned),
     }
 }
 

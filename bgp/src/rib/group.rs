@@ -192,6 +192,12 @@ impl Group {
         }
     }
 
+    /// What a member is still to be sent when it knows all.
+    pub(crate) fn closing_of(&self, member: Source) -> Closing {
+        let behind = self.behind.iter().find(|behind| behind.members.contains(&member));
+        behind.map_or(Closing::Nothing, |behind| behind.closing)
+    }
+
     /// How far a member has got, as if it were by itself.
     pub(crate) fn standing_of(&self, member: Source) -> Behind {
         let members = vec![member];

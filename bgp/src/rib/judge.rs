@@ -107,9 +107,7 @@ pub(crate) fn changed(attributes: &Attributes, operations: &[Operation]) -> Attr
                 draft.set_large_communities(others.chain([added]));
             }
             Operation::AddCommunity(community) => {
-                let added = standard(community);
-                let others = now.communities().filter(|one| *one != added);
-                draft.set_communities(others.chain([added]));
+                draft.add_community(standard(community));
             }
             Operation::PrependAsPath(asns) => {
                 for asn in asns.iter().rev() {

@@ -1,7 +1,8 @@
 //! Who is told: peers that join the update groups of a family, leave them, and catch up with what the others know.
 
+use super::aggregate::Formed;
 use super::choice;
-use super::export;
+use super::export::{self, Withheld};
 use super::group::{Closing, Group, GroupKey, Lot, Telling};
 use super::outbox::{Emit, Outbox};
 use super::shared::{Hold, Shared};
@@ -58,7 +59,7 @@ impl<P: RibPrefix> Unicast<P> {
 
     /// What a member is still to be sent when it knows all.
     pub(crate) fn closing_of(&self, member: Source) -> Closing {
-        self.group_of(member).map_or(Closing::Nothing, |(_, group)| group.standing_of(member).closing)
+        self.group_of(member).map_or(Closing::Nothing, |(_, group)| group.closing_of(member))
     }
 
     /// Notes what the members of a new group are to be told.
@@ -154,6 +155,21 @@ impl<P: RibPrefix> Unicast<P> {
             return true;
         }
         false
+    }
+
+    /// Why the members of a group are not told of a path that is among the best; nothing if they are.
+    pub(crate) fn withheld(
+        &self,
+        shared: &Shared,
+        group: &GroupKey,
+        path: &Path,
+        prefix: model::Prefix,
+    ) -> Option<Withheld> {
+        let hides = |formed: &Formed| formed.hides(&prefix);
+        if group.kind == PeerKind::External && self.aggregates.iter().any(hides) {
+            return Some(Withheld::Suppressed);
+        }
+        export::withheld(shared, &self.guard, group, path, prefix)
     }
 
     /// What all groups were told of a destination.

@@ -53,6 +53,13 @@ pub(crate) enum Age {
     LongLived,
 }
 
+impl Age {
+    /// Whether the peer has told it in the session that is up; what is stale is from one before.
+    pub(crate) const fn is_of_this_session(self) -> bool {
+        matches!(self, Age::Fresh | Age::Unrefreshed)
+    }
+}
+
 /// What the members of an update group were told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Told {

@@ -115,7 +115,13 @@ impl<P: RibPrefix> Unicast<P> {
 
     /// Why a path is not believed after its filters have spoken: what they accept may be a default route or our own, but
     /// no martian.
-    fn refuses_after(&self, decision: Decision, prefix: P, kind: PeerKind, import: ImportPolicy) -> Option<Refusal> {
+    pub(crate) fn refuses_after(
+        &self,
+        decision: Decision,
+        prefix: P,
+        kind: PeerKind,
+        import: ImportPolicy,
+    ) -> Option<Refusal> {
         match (decision.passes(), import) {
             (Some(false), _) => Some(Refusal::Filtered),
             (Some(true), ImportPolicy::Safe) => Guard::refuses_always(prefix),

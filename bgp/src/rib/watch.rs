@@ -70,7 +70,7 @@ impl Shared {
     /// A path came, in place of an older one or not. Both names of attributes are still held.
     pub(crate) fn saw_path(&mut self, prefix: Prefix, old: Option<&Path>, new: &Path) {
         // What is stale was told in a session before this one.
-        let old = old.filter(|old| old.age == Age::Fresh);
+        let old = old.filter(|old| old.age.is_of_this_session());
         let received = |path: &Path| self.attrs.value(path.attrs).map(|value| value.received().clone());
         let same = |old: &Path| old.attrs == new.attrs || received(old) == received(new);
         if self.watch.watches(Table::AdjInPre) && !old.is_some_and(same) {

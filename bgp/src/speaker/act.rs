@@ -81,10 +81,7 @@ impl Speaker {
                 self.monitor.traces.sent(conn, &bytes);
                 self.send(now, conn, bytes, 1);
             }
-            Action::SetContext(conn, context) => {
-                self.monitor.traces.agreed(conn, &context);
-                self.outputs.push_back(Output::SetContext { conn, context });
-            }
+            Action::SetContext(conn, context) => self.outputs.push_back(Output::SetContext { conn, context }),
             Action::Up => self.session_up(now, source),
             Action::Down(retention) => self.session_down(now, source, retention),
         }

@@ -9,6 +9,7 @@ use super::Speaker;
 use crate::rib::Source;
 use crate::session::{Reset, Why};
 use crate::wire::Notification;
+use crate::wire::capability::AfiSafi;
 use crate::wire::notification::cease;
 
 /// The bound of a peer's prefixes.
@@ -112,9 +113,9 @@ impl Speaker {
 
     fn end_crowded(&mut self, now: Time, source: Source, limit: u32, rest: Option<Duration>) {
         let Some(key) = self.shared.source(source).map(|info| info.key) else { return };
-        let afi: u16 = if Family::of(key.address) == Family::Ipv4 { 1 } else { 2 };
-        let mut data = afi.to_be_bytes().to_vec();
-        data.push(1);
+        let family = AfiSafi::from(Family::of(key.address));
+        let mut data = family.afi.to_be_bytes().to_vec();
+        data.push(family.safi);
         data.extend_from_slice(&limit.to_be_bytes());
         let told = Notification::with_data(cease::MAXIMUM_PREFIXES, &data);
         let (why, until) = (Why::TooManyPrefixes { limit, rest }, rest.map(|rest| now + rest));

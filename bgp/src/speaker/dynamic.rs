@@ -99,10 +99,10 @@ impl Speaker {
         }
         let idle = self.by_key.values().filter_map(|source| {
             let peer = self.peer(*source).filter(|peer| peer.range == Some(range))?;
-            let of_use = peer.fsm.established().is_some() || peer.stale_until.is_some();
-            (!of_use).then(|| (peer.fsm.since(), *source))
+            let of_use = peer.fsm.established().is_some() || peer.keeps_routes();
+            (!of_use).then(|| (peer.is_barred(), peer.fsm.since(), *source))
         });
-        idle.min().map_or(Room::Full, |(_, source)| Room::InPlaceOf(source))
+        idle.min().map_or(Room::Full, |(_, _, source)| Room::InPlaceOf(source))
     }
 
     /// A peer for a connection from a range, if there is room.

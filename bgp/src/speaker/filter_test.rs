@@ -6,9 +6,8 @@ use model::filter::{Chain, Decision, Direction, List, NoAttributes, Route, Route
 
 use super::Speaker;
 use super::peer::Peer;
-use crate::config::ImportPolicy;
-use crate::filter::{Guard, Refusal};
-use crate::rib::{OWN, RibPrefix, Source, Unicast, tells};
+use crate::filter::Refusal;
+use crate::rib::{OWN, RibPrefix, Source, Unicast};
 use crate::session::kind;
 use crate::wire::PeerKind;
 
@@ -89,7 +88,10 @@ impl Speaker {
             Some(known) => (Judged::Route, known),
             None => {
                 let decision = chain.judge(&bare(prefix, self.kind(peer)));
-                (Judged::PrefixAlone, (decision, self.would_refuse(&tables.guard, decision, peer, prefix)))
+                (
+                    Judged::PrefixAlone,
+                    (decision, tables.refuses_after(decision, prefix, self.kind(peer), peer.config.import)),
+                )
             }
         };
         let words = chain.words(decision);
@@ -101,15 +103,6 @@ impl Speaker {
             (None, None) => format!("{words}; the default policy accepts it"),
         };
         Outcome { judged, decision, passes: refusal.is_none(), reason }
-    }
-
-    fn would_refuse<P: RibPrefix>(&self, guard: &Guard, decision: Decision, peer: &Peer, prefix: P) -> Option<Refusal> {
-        match (decision.passes(), peer.config.import) {
-            (Some(false), _) => Some(Refusal::Filtered),
-            (_, ImportPolicy::All) => None,
-            (Some(true), _) => Guard::refuses_always(prefix),
-            (None, _) => guard.refuses(prefix, self.kind(peer)),
-        }
     }
 
     fn export<P: RibPrefix>(
@@ -140,20 +133,19 @@ impl Speaker {
         };
         let path = &best.path;
         let decision = self.shared.export_decision(group, path.attrs, path.source, prefix.into());
-        let passes = tells(&self.shared, &tables.guard, group, path, prefix.into()) && path.source != source;
+        let withheld = tables.withheld(&self.shared, group, path, prefix.into());
+        let passes = withheld.is_none() && path.source != source;
         let words = chain.words(decision);
-        let reason = match (passes, decision.passes()) {
+        let reason = match (withheld, decision.passes()) {
             (_, Some(false)) => format!("refused by {words}"),
-            (true, Some(true)) => format!("accepted by {words}"),
-            (false, _) if path.source == source => format!("{words}; it is the peer's own route"),
-            (false, Some(true)) => {
-                format!("{words} accepts it, but communities or route reflection (RFC 4456) forbid it")
-            }
-            (true, None) if path.source == OWN => {
+            _ if path.source == source => format!("{words}; it is the peer's own route"),
+            (Some(withheld), Some(true)) => format!("{words} accepts it, but {}", withheld.words()),
+            (Some(withheld), None) => format!("{words}; {}", withheld.words()),
+            (None, Some(true)) => format!("accepted by {words}"),
+            (None, None) if path.source == OWN => {
                 format!("{words}; the default policy tells what this node originates")
             }
-            (true, None) => format!("{words}; the default policy tells it"),
-            (false, None) => format!("{words}; the default policy tells no learned routes"),
+            (None, None) => format!("{words}; the default policy tells it"),
         };
         Outcome { judged: Judged::Route, decision, passes, reason }
     }

@@ -5,7 +5,7 @@ use model::Time;
 use super::{ConnId, Speaker};
 use crate::rib::{RouteAttrs, Source};
 use crate::session::Delivery;
-use crate::wire::{Message, Update};
+use crate::wire::{Message, Update, Verdict};
 
 impl Speaker {
     pub(super) fn message(&mut self, now: Time, conn: ConnId, message: Message) {
@@ -29,6 +29,7 @@ impl Speaker {
         if let Some(peer) = self.peer_mut(source) {
             peer.counters.updates_in += 1;
             peer.counters.faults_in += update.errors.len() as u64;
+            peer.counters.withdrawn_in += u64::from(update.verdict() == Some(Verdict::Withdraw));
             peer.last_fault = update.errors.last().copied().or(peer.last_fault);
         }
         let shared = &mut self.shared;

@@ -130,7 +130,7 @@ impl Speaker {
         match input {
             Input::Configure(config) => self.configure(now, *config),
             Input::Connected { conn, local, remote } => {
-                self.monitor.traces.opened(conn, remote);
+                self.trace_opened(conn, remote);
                 self.with_conn(now, conn, |fsm, env| fsm.connected(env, conn, local));
             }
             Input::ConnectFailed { conn, reason } => {
@@ -138,7 +138,7 @@ impl Speaker {
                 self.by_conn.remove(&conn);
             }
             Input::Accepted { conn, local, remote } => {
-                self.monitor.traces.opened(conn, remote);
+                self.trace_opened(conn, remote);
                 self.accepted(now, conn, local, remote);
             }
             Input::Message { conn, message } => self.message(now, conn, message),

@@ -12,7 +12,7 @@ use super::long_lived::LongLived;
 use super::refresh::Refreshes;
 use super::view::Counters;
 use crate::config::{PeerConfig, PeerKey};
-use crate::session::Fsm;
+use crate::session::{Fsm, Why};
 use crate::wire::{AttrError, FamilySet};
 
 /// A configured peer, or one that came from a listen range.
@@ -68,12 +68,19 @@ impl Peer {
         }
     }
 
-    /// Whether it came from a range, and there is nothing left of it.
+    /// Whether routes of a session that is over are kept for it.
+    pub(super) fn keeps_routes(&self) -> bool {
+        self.stale_until.is_some() || self.long_lived.deadline().is_some()
+    }
+
+    /// Whether its session ended by its bound of prefixes and does not come back by itself.
+    pub(super) fn is_barred(&self) -> bool {
+        matches!(self.fsm.why(), Why::TooManyPrefixes { rest: None, .. })
+    }
+
+    /// Whether it came from a range, and there is nothing left of it. What bars it is something: it would begin anew.
     pub(super) fn is_spent(&self) -> bool {
-        self.range.is_some()
-            && self.stale_until.is_none()
-            && self.long_lived.deadline().is_none()
-            && self.fsm.is_at_rest()
+        self.range.is_some() && !self.keeps_routes() && !self.is_barred() && self.fsm.is_at_rest()
     }
 
     /// Why it is not Established; if it is, what is wrong with it all the same.

@@ -64,7 +64,7 @@ impl Speaker {
         // A peer that has restarted itself waits for our End-of-RIB, hence must not be waited for (RFC 4724 §4.1).
         let waited_for = restart.is_none_or(|restart| restart.restarting == Restarting::No);
         peer.incomplete = if waited_for { agreed.families } else { FamilySet::NONE };
-        let had_stale = peer.stale_until.is_some() || peer.long_lived.deadline().is_some();
+        let had_stale = peer.keeps_routes();
         if had_stale {
             let longest = self.config.graceful_restart.restart_time;
             if let Some(peer) = self.peer_mut(source) {

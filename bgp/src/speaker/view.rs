@@ -37,6 +37,8 @@ pub struct Counters {
     pub updates_out: u64,
     /// Faulty attributes that were repaired or whose routes were withdrawn (RFC 7606).
     pub faults_in: u64,
+    /// Messages whose routes were treated as withdrawn for such a fault.
+    pub withdrawn_in: u64,
     /// Octets that now wait to be written.
     pub outstanding: u64,
 }

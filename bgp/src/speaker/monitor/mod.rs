@@ -18,6 +18,7 @@ use self::sessions::{Traces, Up};
 use super::{Output, Speaker};
 use crate::bmp::{Flags, Information, Message, Monitoring, Statistic, Table, information, termination};
 use crate::rib::Source;
+use crate::wire::capability::AfiSafi;
 
 /// Octets that may wait for a station before the tables go on.
 const AHEAD: usize = 256 << 10;
@@ -274,11 +275,14 @@ impl Speaker {
         let mut octets = Vec::new();
         for (source, up) in &self.monitor.up {
             let Some(info) = self.shared.source(*source) else { continue };
-            let faults = self.peer(*source).map_or(0, |peer| peer.counters.faults_in);
-            let families = info.counts.iter().zip([1_u16, 2]).filter(|(counts, _)| counts.received > 0);
+            let withdrawn = self.peer(*source).map_or(0, |peer| peer.counters.withdrawn_in);
+            let families = info.counts.iter().zip(Family::ALL).filter(|(counts, _)| counts.received > 0);
             let mut statistics = vec![Statistic::AdjIn(info.counts.iter().map(|counts| counts.received).sum())];
-            statistics.extend(families.map(|(counts, afi)| Statistic::AdjInOf(afi, 1, counts.received)));
-            statistics.push(Statistic::TreatedAsWithdrawn(u32::try_from(faults).unwrap_or(u32::MAX)));
+            statistics.extend(families.map(|(counts, family)| {
+                let AfiSafi { afi, safi } = AfiSafi::from(family);
+                Statistic::AdjInOf(afi, safi, counts.received)
+            }));
+            statistics.push(Statistic::TreatedAsWithdrawn(u32::try_from(withdrawn).unwrap_or(u32::MAX)));
             statistics.push(Statistic::AdjOutPost(self.advertised(*source)));
             let peer = up.header(self.monitor.time(now), Flags::default());
             Message::Statistics { peer, statistics }.encode(&mut octets);

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use model::{Family, Time};
 
 use super::super::{ConnId, Speaker};
@@ -13,7 +13,7 @@ use crate::rib::Source;
 use crate::session::Why;
 use crate::speaker::CloseReason;
 use crate::wire::capability::{AfiSafi, Capability};
-use crate::wire::{self, AsWidth, Context, FamilySet, Open};
+use crate::wire::{self, AsWidth, FamilySet, Open};
 
 /// TcpConnectionFails (RFC 4271 §8.1.4, event 18).
 const TCP_CONNECTION_FAILS: u16 = 18;
@@ -29,7 +29,6 @@ struct Trace {
     received: Bytes,
     /// The NOTIFICATION that ended it.
     last: Option<Last>,
-    context: Option<Context>,
 }
 
 /// Who said the last word.
@@ -72,10 +71,6 @@ impl Up {
 }
 
 impl Traces {
-    pub(in crate::speaker) fn opened(&mut self, conn: ConnId, remote: SocketAddr) {
-        self.0.insert(conn, Trace { remote_port: remote.port(), ..Trace::default() });
-    }
-
     /// Of what we send the OPEN and the NOTIFICATION.
     pub(in crate::speaker) fn sent(&mut self, conn: ConnId, octets: &Bytes) {
         let Some(trace) = self.0.get_mut(&conn) else { return };
@@ -102,34 +97,32 @@ impl Traces {
             _ => {}
         }
     }
-
-    pub(in crate::speaker) fn agreed(&mut self, conn: ConnId, context: &Context) {
-        if let Some(trace) = self.0.get_mut(&conn) {
-            trace.context = Some(context.clone());
-        }
-    }
 }
 
 impl Speaker {
+    /// A connection is there, and what goes over it is noted from now on.
+    pub(in crate::speaker) fn trace_opened(&mut self, conn: ConnId, remote: SocketAddr) {
+        // Connections come and go, be it of strangers only: what is known of those that went is of no use any more.
+        if self.monitor.traces.0.len() > 2 * (self.by_conn.len() + 8) {
+            let up: HashSet<ConnId> = self.monitor.up.values().map(|up| up.conn).collect();
+            let by_conn = &self.by_conn;
+            self.monitor.traces.0.retain(|conn, _| by_conn.contains_key(conn) || up.contains(conn));
+        }
+        self.monitor.traces.0.insert(conn, Trace { remote_port: remote.port(), ..Trace::default() });
+    }
+
     /// A session is Established: everybody hears of it.
     pub(in crate::speaker) fn tell_up(&mut self, now: Time, source: Source) {
         self.tell_sight(now);
-        // Connections come and go: what is known of those that went is of no use any more.
-        let (by_conn, up) = (&self.by_conn, &self.monitor.up);
-        if self.monitor.traces.0.len() > 2 * (by_conn.len() + 8) {
-            let used = |conn: &ConnId| by_conn.contains_key(conn) || up.values().any(|up| up.conn == *conn);
-            self.monitor.traces.0.retain(|conn, _| used(conn));
-        }
         let Some(peer) = self.peer(source) else { return };
         let Some(established) = peer.fsm.established() else { return };
         let conn = established.link.conn;
-        let context = self.monitor.traces.0.get(&conn).and_then(|trace| trace.context.as_ref());
         let header = PeerHeader {
             kind: Kind::Global,
             flags: Flags::default(),
             distinguisher: 0,
             address: peer.key.address,
-            asn: context.map_or(0, |context| context.peer_as.value()),
+            asn: established.agreed.peer_as.value(),
             bgp_id: established.agreed.peer_id.bits(),
             time: Duration::ZERO,
         };
@@ -138,7 +131,7 @@ impl Speaker {
             local: established.link.local,
             header,
             as_width: established.agreed.as_width,
-            add_path: context.map_or(FamilySet::NONE, |context| context.add_path),
+            add_path: established.agreed.add_path_receive,
         };
         let octets = self.peer_up(now, &up);
         self.monitor.up.insert(source, up);
@@ -227,5 +220,30 @@ impl Speaker {
         let mut octets = Vec::new();
         Message::PeerDown { peer, reason }.encode(&mut octets);
         self.push_all(None, &octets.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Asn, RouterId};
+
+    use super::*;
+    use crate::config::{PeerConfig, PeerKey, SpeakerConfig};
+    use crate::speaker::Input;
+
+    #[test]
+    fn what_is_noted_of_connections_is_bounded_though_no_session_ever_comes_up() {
+        let mut config = SpeakerConfig::new(RouterId::new(1).unwrap(), Asn::CALICO_DEFAULT);
+        let peer = IpAddr::from([10, 0, 0, 9]);
+        config.peers.insert(PeerKey::new(peer), PeerConfig::new("peer", Asn::CALICO_DEFAULT));
+        let mut speaker = Speaker::new(config, Time::START, 1);
+        for _ in 0..1000 {
+            let conn = speaker.new_conn();
+            let (local, remote) = (SocketAddr::from(([10, 0, 0, 1], 179)), SocketAddr::new(peer, 40000));
+            speaker.handle(Time::START, Input::Accepted { conn, local, remote });
+            speaker.handle(Time::START, Input::Closed { conn, reason: CloseReason::Reset });
+            while speaker.poll(Time::START).is_some() {}
+        }
+        assert!(speaker.monitor.traces.0.len() < 50, "{}", speaker.monitor.traces.0.len());
     }
 }

@@ -1,7 +1,9 @@
 //! Tables as stations hear of them: Route Monitoring of what changes, and of all there is for a newcomer (RFC 7854 §5).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,11 +12,13 @@ use model::{Family, Time};
 use super::super::Speaker;
 use super::{AHEAD, Stage};
 use crate::bmp::{Flags, PeerHeader, Table, put_route_monitoring};
-use crate::rib::{Emit, OWN, Seen, Sight, Source};
+use crate::rib::{DestId, Emit, OWN, Seen, Sight, Source, Unicast};
 use crate::wire::{Attributes, FamilySet, MAX_EXTENDED_MESSAGE, MAX_MESSAGE, NextHop, Nlri, Transmit, encode};
 
-/// Destinations that one step of a dump looks at.
-const STEP: u32 = 512;
+/// Destinations that one step of a dump looks at, at most.
+const STEP: DestId = 512;
+/// Paths that are written at one go: with attributes as long as a message has room for, still far from [`super::MOST`].
+const PATHS: DestId = 256;
 
 impl Speaker {
     /// Tells the stations what the tables have noted.
@@ -144,35 +148,28 @@ impl Speaker {
     /// Tells a station that reads some more of the tables. Returns whether there was anything to do.
     pub(in crate::speaker) fn dump_some(&mut self, now: Time) -> bool {
         let next = self.monitor.stations.iter().find_map(|(address, line)| match line.stage {
-            Stage::Dumping(family, id) if line.outstanding < AHEAD => Some((*address, family, id)),
+            Stage::Dumping(family, id) if line.outstanding < AHEAD => Some((*address, line, family, id)),
             _ => None,
         });
-        let Some((address, family, id)) = next else { return false };
-        let ids = id..id.saturating_add(STEP);
-        let (seen, told, end) = match family {
-            Family::Ipv4 => {
-                let told = if self.wants_out(address) { self.ipv4.told_in(&self.shared, ids.clone()) } else { vec![] };
-                (self.ipv4.sight_of(&self.shared, ids.clone()), told, self.ipv4.end())
-            }
-            Family::Ipv6 => {
-                let told = if self.wants_out(address) { self.ipv6.told_in(&self.shared, ids.clone()) } else { vec![] };
-                (self.ipv6.sight_of(&self.shared, ids.clone()), told, self.ipv6.end())
-            }
+        let Some((address, line, family, id)) = next else { return false };
+        let (wanted, owed) = (line.tables.clone(), line.outstanding);
+        let end = match family {
+            Family::Ipv4 => self.ipv4.end(),
+            Family::Ipv6 => self.ipv6.end(),
         };
-        let mut octets = Vec::new();
-        for run in seen.chunk_by(share_a_message) {
-            let wanted = run.first().is_some_and(|first| self.is_told(address, first.table));
-            if wanted {
-                octets.extend_from_slice(&self.route_monitoring(now, run));
+        // As many paths as there are sessions may come of each destination.
+        let step = (PATHS / (self.monitor.up.len() as u32 + 1)).max(1);
+        let (mut octets, mut next) = (Vec::new(), id);
+        while next < end.min(id.saturating_add(STEP)) && owed + octets.len() < AHEAD {
+            let ids = next..next.saturating_add(step);
+            next = ids.end;
+            match family {
+                Family::Ipv4 => self.put_slice(now, &self.ipv4, &wanted, ids, &mut octets),
+                Family::Ipv6 => self.put_slice(now, &self.ipv6, &wanted, ids, &mut octets),
             }
         }
-        for emit in told {
-            if let Emit::Send { to, bytes, .. } = emit {
-                octets.extend(self.adj_rib_out(now, to, &bytes).into_iter().flatten());
-            }
-        }
-        let stage = match (ids.end >= end, family) {
-            (false, _) => Stage::Dumping(family, ids.end),
+        let stage = match (next >= end, family) {
+            (false, _) => Stage::Dumping(family, next),
             (true, Family::Ipv4) => Stage::Dumping(Family::Ipv6, 0),
             (true, Family::Ipv6) => {
                 self.put_ends_of_rib(now, address, &mut octets);
@@ -184,12 +181,28 @@ impl Speaker {
         true
     }
 
-    fn is_told(&self, station: SocketAddr, table: Table) -> bool {
-        self.monitor.stations.get(&station).is_some_and(|line| line.tables.contains(&table))
+    /// What a station is told of some destinations, in the tables that it wants.
+    fn put_slice<P: crate::rib::RibPrefix>(
+        &self,
+        now: Time,
+        tables: &Unicast<P>,
+        wanted: &BTreeSet<Table>,
+        ids: Range<DestId>,
+        out: &mut Vec<u8>,
+    ) {
+        for run in tables.sight_of(&self.shared, wanted, ids.clone()).chunk_by(share_a_message) {
+            out.extend_from_slice(&self.route_monitoring(now, run));
+        }
+        let told = if wanted.contains(&Table::AdjOut) { tables.told_in(&self.shared, ids) } else { Vec::new() };
+        for emit in told {
+            if let Emit::Send { to, bytes, .. } = emit {
+                out.extend(self.adj_rib_out(now, to, &bytes).into_iter().flatten());
+            }
+        }
     }
 
-    fn wants_out(&self, station: SocketAddr) -> bool {
-        self.is_told(station, Table::AdjOut)
+    fn is_told(&self, station: SocketAddr, table: Table) -> bool {
+        self.monitor.stations.get(&station).is_some_and(|line| line.tables.contains(&table))
     }
 
     /// The tables have been told to their end (RFC 7854 §5). Of a peer that is itself not through, its own End-of-RIB will
