@@ -37,6 +37,13 @@ pub enum Fact {
         /// Its link-local address.
         address: Ipv6Addr,
     },
+    /// A router has not advertised itself for so long that it is taken as gone.
+    RouterGone {
+        /// The interface's index.
+        interface: NonZeroU32,
+        /// Its link-local address.
+        address: Ipv6Addr,
+    },
     /// A lease began, was plumbed, or ended: written down already.
     Lease(Record),
     /// How far we are installed on the node; replaces what was said before.

@@ -213,6 +213,10 @@ impl Loop {
                     None => return,
                 },
                 Some(result) = done.recv() => {
+                    if matches!(result, Done::Gone) {
+                        // Nobody does its jobs any more: the agent ends, and is started anew.
+                        return tracing::error!("a thread that works on the kernel has ended");
+                    }
                     self.core.done(result, self.now());
                     let waiting = std::mem::take(&mut self.waiting);
                     waiting.into_iter().for_each(|(request, answer)| self.answer(request, answer));

@@ -41,6 +41,8 @@ pub struct Bfd {
     wanted: BTreeMap<IpAddr, Peering>,
     board: Arc<Board>,
     running: Option<Running>,
+    /// Why the thread could not be started.
+    failure: Option<String>,
 }
 
 #[derive(Debug)]
@@ -64,20 +66,55 @@ impl Bfd {
         if wanted == self.wanted {
             return;
         }
-        self.wanted.clone_from(&wanted);
-        let running = match &mut self.running {
-            Some(running) => running,
-            none => match start(self.board.clone()) {
-                Ok(running) => none.insert(running),
-                Err(error) => return error!(%error, "BFD cannot be started: paths to peers are not watched"),
-            },
-        };
-        // A thread that is gone has panicked, and said so.
-        drop(running.orders.send(Order::Want(wanted)));
-        running.ring();
+        self.wanted = wanted;
+        self.order();
     }
 
-    /// Sessions that were Up and are no more, as soon as there are some. For one reader. Cancel-safe.
+    /// Starts the thread if it is not there, and tells it what is wanted.
+    fn order(&mut self) {
+        if self.running.as_ref().is_none_or(|running| running.thread.is_finished()) {
+            match start(self.board.clone()) {
+                Ok(running) => (self.running, self.failure) = (Some(running), None),
+                Err(error) => {
+                    let failure = format!("BFD cannot be started: {error}: paths to peers are not watched");
+                    if self.failure.as_ref() != Some(&failure) {
+                        error!("{failure}");
+                    }
+                    (self.running, self.failure) = (None, Some(failure));
+                }
+            }
+        }
+        if let Some(running) = &self.running {
+            // One that has ended in between is started again.
+            drop(running.orders.send(Order::Want(self.wanted.clone())));
+            running.ring();
+        }
+    }
+
+    /// Whether sessions are wanted and nobody keeps them.
+    pub fn is_broken(&self) -> bool {
+        !self.wanted.is_empty() && self.running.as_ref().is_none_or(|running| running.thread.is_finished())
+    }
+
+    /// Starts a thread that could not be started, or has panicked, again.
+    pub fn retry(&mut self) {
+        if self.is_broken() {
+            if self.running.is_some() {
+                error!("BFD's thread has ended: it is started again");
+            }
+            self.order();
+        }
+    }
+
+    /// What cannot be done, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let ended = self.is_broken() && self.failure.is_none();
+        let ended = ended.then(|| "BFD's thread has ended: paths to peers are not watched".to_string());
+        self.failure.clone().into_iter().chain(ended).chain(self.board.problems()).collect()
+    }
+
+    /// Sessions that were Up and are no more, as soon as there are some; none of them when [`Bfd::is_broken`] is to be
+    /// asked. For one reader. Cancel-safe.
     pub async fn falls(&self) -> Vec<(IpAddr, Fall)> {
         self.board.falls().await
     }
@@ -110,7 +147,20 @@ fn start(board: Arc<Board>) -> io::Result<Running> {
     bell.set_nonblocking(true)?;
     rung.set_nonblocking(true)?;
     let (orders, queue) = mpsc::channel();
-    let thread = Thread::new(queue, rung, board);
-    let thread = std::thread::Builder::new().name("bfd".into()).spawn(move || thread.run())?;
+    let (thread, ending) = (Thread::new(queue, rung, board.clone()), Ending(board));
+    let thread = std::thread::Builder::new().name("bfd".into()).spawn(move || {
+        // Dropped last, however the thread ends.
+        let _ending = ending;
+        thread.run();
+    })?;
     Ok(Running { orders, bell, thread })
+}
+
+/// Says, however the thread ends, that it has ended.
+struct Ending(Arc<Board>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }

@@ -48,6 +48,8 @@ pub(super) struct Thread {
     receivers: BTreeMap<(Family, Distance), Receiver>,
     /// Where receiving failed, and why.
     problems: BTreeMap<(Family, Distance), String>,
+    /// When to look at those again.
+    retry_at: Instant,
     /// As was last logged.
     states: BTreeMap<IpAddr, BfdState>,
     start: Instant,
@@ -71,6 +73,7 @@ impl Thread {
             senders: BTreeMap::new(),
             receivers: BTreeMap::new(),
             problems: BTreeMap::new(),
+            retry_at: Instant::now(),
             states: BTreeMap::new(),
             start: Instant::now(),
         }
@@ -86,7 +89,7 @@ impl Thread {
             self.outputs();
             let posted = self.board.post(&mut self.news);
             let deadline = self.sessions.deadline().map(|at| at.since(self.now()));
-            let retry = (!self.problems.is_empty()).then_some(RETRY);
+            let retry = (!self.problems.is_empty()).then(|| self.retry_at.saturating_duration_since(Instant::now()));
             let soon = posted.is_err().then_some(SOON);
             self.wait([deadline, retry, soon].into_iter().flatten().min());
         }
@@ -109,8 +112,10 @@ impl Thread {
                 Err(mpsc::TryRecvError::Empty) => break,
             }
         }
-        for place in self.problems.keys().copied().collect::<Vec<_>>() {
-            self.open(place);
+        if !self.problems.is_empty() && self.retry_at <= Instant::now() {
+            self.retry_at = Instant::now() + RETRY;
+            self.problems.keys().copied().collect::<Vec<_>>().into_iter().for_each(|place| self.open(place));
+            self.tell_problems();
         }
         Next::Wait
     }
@@ -127,12 +132,18 @@ impl Thread {
         self.receivers.retain(|place, _| places.contains(place));
         self.problems.retain(|place, _| places.contains(place));
         places.into_iter().for_each(|place| self.open(place));
+        self.retry_at = Instant::now() + RETRY;
+        self.tell_problems();
         // A session that goes still speaks from the address it had.
         self.peerings.extend(wanted);
         let now = self.now();
         self.sessions.configure(now, &configs);
         self.peerings.retain(|peer, _| configs.contains_key(peer) || self.senders.contains_key(peer));
         self.outputs();
+    }
+
+    fn tell_problems(&mut self) {
+        self.news.problems = Some(self.problems.values().cloned().collect());
     }
 
     fn open(&mut self, place: (Family, Distance)) {
@@ -192,7 +203,7 @@ impl Thread {
                 }
                 Output::Fell { peer, fall } => {
                     info!(%peer, reason = %fall, "BFD session fell");
-                    self.news.fell(peer, fall);
+                    self.news.falls.fell(peer, fall);
                 }
                 Output::Gone { peer } => {
                     self.senders.remove(&peer);
@@ -230,7 +241,7 @@ impl Thread {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => {
                 warn!(%error, "BFD cannot wait for its sockets");
-                std::thread::sleep(SOON);
+                std::thread::sleep(RETRY);
             }
         }
     }

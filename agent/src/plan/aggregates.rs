@@ -35,14 +35,14 @@ fn planned(aggregate: &object::Aggregate) -> Aggregate {
     planned
 }
 
-/// Aggregates whose route hangs on a prefix.
-pub fn above(world: &World, prefix: Prefix) -> impl Iterator<Item = Prefix> {
-    all(world).map(|aggregate| aggregate.cidr).filter(move |cidr| cidr.covers(&prefix))
+/// All of them.
+pub fn prefixes(world: &World) -> impl Iterator<Item = Prefix> {
+    all(world).map(|aggregate| aggregate.cidr)
 }
 
-/// The kernel's part: what no route inside leads to is dropped, lest it follow a default route back to who sent it here.
+/// The kernel's part of an aggregate: what no route inside leads to is dropped, lest it follow a default route back to who
+/// sent it here.
 pub fn of_aggregate(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
-    all(world).find(|aggregate| aggregate.cidr == *prefix)?;
     let inside = |inner: &Prefix| inner.length() > prefix.length() && prefix.covers(inner);
     let own = world.objects.node(&world.node).is_some_and(|node| node.pod_cidrs.iter().any(inside));
     let announced = own || world.learned.first_after(prefix).is_some_and(inside);

@@ -94,7 +94,9 @@ impl Desired {
             DirtyRoutes::Some(some) => {
                 let of_links = world.leases.iter().filter(|lease| dirty.links.contains(&lease.host_interface));
                 let of_links = of_links.flat_map(|lease| lease.addresses.iter().copied().map(Prefix::host));
-                let above = some.iter().flat_map(|prefix| super::aggregates::above(world, *prefix));
+                // The route of an aggregate hangs on what is inside.
+                let above = super::aggregates::prefixes(world);
+                let above = above.filter(|aggregate| some.iter().any(|prefix| aggregate.covers(prefix)));
                 some.iter().copied().chain(of_links).chain(above).collect()
             }
         }

@@ -29,7 +29,7 @@ const TUNNEL_TO_BE: u32 = u32::MAX;
 pub struct Supposed {
     objects: Objects,
     dirty: Dirty,
-    /// Whether anything of the objects is other than now.
+    /// What of the objects would be other than now, a line for each.
     pub steps: Vec<LineView>,
     /// The speaker's plan then.
     pub bgp: BgpPlan,

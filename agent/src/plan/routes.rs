@@ -11,7 +11,7 @@ use model::api::show::RouteSource;
 use model::object::Node;
 use model::{Prefix, kernel};
 
-use super::aggregates::{aggregates, of_aggregate};
+use super::aggregates::{self, aggregates, of_aggregate};
 use super::encap::{Encap, Encaps};
 use super::gateways::gateways;
 use crate::world::World;
@@ -72,6 +72,7 @@ pub struct Router<'a> {
     tunnel: Option<u32>,
     ways: HashMap<IpAddr, Vec<NextHop>>,
     gateways: BTreeMap<IpAddr, IpAddr>,
+    aggregates: BTreeSet<Prefix>,
     /// By the pool that covers the prefix, and the next hops as learned.
     leads: HashMap<(Option<usize>, bgp::speaker::NextHops), Lead>,
 }
@@ -93,6 +94,7 @@ impl<'a> Router<'a> {
             tunnel: world.kernel.link(kernel::TUNNEL).map(|link| link.index),
             ways: HashMap::new(),
             gateways: gateways(world),
+            aggregates: aggregates::prefixes(world).collect(),
             leads: HashMap::new(),
         }
     }
@@ -106,8 +108,12 @@ impl<'a> Router<'a> {
     /// learned.
     pub fn route(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
         let own = of_pod(self.world, prefix).or_else(|| of_block(self.own?, prefix));
-        let own = own.or_else(|| self.of_gateway(prefix)).or_else(|| of_aggregate(self.world, prefix));
+        let own = own.or_else(|| self.of_gateway(prefix)).or_else(|| self.of_aggregate(prefix));
         own.or_else(|| self.of_learned(prefix))
+    }
+
+    fn of_aggregate(&self, prefix: &Prefix) -> Option<RoutePlan> {
+        self.aggregates.contains(prefix).then(|| of_aggregate(self.world, prefix)).flatten()
     }
 
     /// The way to a peer by the gateway that its BGPPeer names.

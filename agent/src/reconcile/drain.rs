@@ -25,7 +25,11 @@ impl Reconciler {
             Ok(message) => self.learn(Fact::Drained(Some(cut(message))), now),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
-                tracing::error!(%error, file = %self.drain_file().display(), "it is not known if the node is drained")
+                // Traffic that keeps away from a node in service is a nuisance; traffic that is led to one that somebody
+                // takes apart is lost.
+                let file = self.drain_file();
+                tracing::error!(%error, file = %file.display(), "the node is taken as drained: that cannot be read");
+                self.learn(Fact::Drained(Some(String::new())), now);
             }
         }
     }
@@ -43,11 +47,11 @@ impl Reconciler {
 
     pub(super) fn undrain(&mut self, now: Time) -> Reply {
         let file = self.drain_file();
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return refuse(RefusalCode::Internal, format!("{}: {error}: not undrained", file.display()));
-            }
-            _ => {}
+        let removed = fs::remove_file(&file).and_then(|()| sync_directory(&file));
+        if let Err(error) = removed
+            && error.kind() != ErrorKind::NotFound
+        {
+            return refuse(RefusalCode::Internal, format!("{}: {error}: not undrained", file.display()));
         }
         self.learn(Fact::Drained(None), now);
         let node = self.world.objects.node(&self.world.node);
@@ -76,7 +80,13 @@ fn write(path: &Path, message: &str) -> io::Result<()> {
     let mut file = fs::File::create(&next)?;
     file.write_all(message.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&next, path)
+    fs::rename(&next, path)?;
+    sync_directory(path)
+}
+
+/// A name that is new or gone outlives a power failure only once its directory is written.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
 }
 
 fn cut(mut message: String) -> String {

@@ -13,22 +13,18 @@ use crate::speaker::Rehearsed;
 use crate::watch::objects::{FileText, Reading};
 
 impl Reconciler {
-    /// Reads proposed objects as the watcher of their directory would. Refused as long as the agent does not know what
-    /// there is to compare with.
-    pub fn suppose(&mut self, proposal: Proposal) -> Result<Supposed, Refusal> {
-        if let Some(message) = self.still_reading() {
-            return Err(Refusal { code: RefusalCode::NotReady, message });
+    /// The objects in force, as the watcher of their directory would have read them: what a proposal is compared with.
+    /// Refused as long as the agent does not know all of it.
+    pub fn reading(&self) -> Result<Reading, Refusal> {
+        match self.still_reading() {
+            Some(message) => Err(Refusal { code: RefusalCode::NotReady, message }),
+            None => Ok(Reading::of(self.world.objects.iter())),
         }
-        let files: BTreeMap<String, FileText> =
-            proposal.files.into_iter().map(|(name, text)| (name, Ok(text))).collect();
-        let mut facts = Reading::of(self.world.objects.iter()).update(&files);
-        // Errors of what is proposed only: what is wrong with what is in force is no news.
-        let none = !facts.iter().any(|fact| matches!(fact, Fact::ObjectErrors(_)));
-        facts.extend(none.then(|| Fact::ObjectErrors(Vec::new())));
-        if proposal.extent == Extent::Beside {
-            facts.retain(|fact| !matches!(fact, Fact::ObjectGone(_)));
-        }
-        Ok(Supposed::after(&mut self.world, facts, self.start))
+    }
+
+    /// The world after these facts of [`proposed`].
+    pub fn suppose(&mut self, facts: Vec<Fact>) -> Supposed {
+        Supposed::after(&mut self.world, facts, self.start)
     }
 
     /// All that would follow of it, once the speaker has said its part.
@@ -39,4 +35,17 @@ impl Reconciler {
         let node = self.world.node.to_string();
         foresee::view(&node, self.desired.bgp.as_ref(), &supposed, speaker.rehearsal.as_ref(), forecast)
     }
+}
+
+/// What a proposal says, against what there is. Reads as much text as a proposal may have: not for a loop's thread.
+pub fn proposed(mut reading: Reading, proposal: Proposal) -> Vec<Fact> {
+    let files: BTreeMap<String, FileText> = proposal.files.into_iter().map(|(name, text)| (name, Ok(text))).collect();
+    let mut facts = reading.update(&files);
+    // Errors of what is proposed only: what is wrong with what is in force is no news.
+    let none = !facts.iter().any(|fact| matches!(fact, Fact::ObjectErrors(_)));
+    facts.extend(none.then(|| Fact::ObjectErrors(Vec::new())));
+    if proposal.extent == Extent::Beside {
+        facts.retain(|fact| !matches!(fact, Fact::ObjectGone(_)));
+    }
+    facts
 }

@@ -26,6 +26,7 @@ use crate::plan::bgp::BgpPlan;
 use crate::plan::desired::Desired;
 use crate::world::{Dirty, World};
 use flight::Flight;
+pub use foresee::proposed;
 use history::History;
 pub use journal::Recorder;
 use laying::Slot;

@@ -1,5 +1,6 @@
 //! Who answers what: the reconcile loop, the speaker, or both together.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bgp::speaker::Why;
@@ -10,9 +11,11 @@ use model::api::{Answer, BgpReset, Refusal, RefusalCode, Reply, Request};
 use model::{Prefix, base64};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 use super::metrics::Metrics;
-use crate::reconcile::Status;
+use crate::reconcile::{Status, proposed};
 use crate::run;
 use crate::speaker;
 
@@ -22,6 +25,8 @@ pub struct Front {
     reconciler: run::Handle,
     speaker: speaker::Handle,
     pub(super) metrics: Metrics,
+    /// Who may have a plan made just now.
+    plans: Arc<Semaphore>,
 }
 
 /// A question went unanswered: its loop has ended, or it refused.
@@ -30,7 +35,7 @@ type Answered<T> = Result<T, Refusal>;
 impl Front {
     /// In front of these two.
     pub fn new(reconciler: run::Handle, speaker: speaker::Handle) -> Front {
-        Front { reconciler, speaker, metrics: Metrics::new() }
+        Front { reconciler, speaker, metrics: Metrics::new(), plans: Arc::new(Semaphore::new(1)) }
     }
 
     /// Answers a request.
@@ -121,7 +126,11 @@ impl Front {
 
     /// What would follow of other objects: read by one loop, rehearsed by a copy of the other, put together by the first.
     async fn plan(&self, proposal: Proposal) -> Answered<Answer> {
-        let supposed = self.reconciler.consult(move |core| core.suppose(proposal)).await.map_err(ended)??;
+        // Each takes a copy of the tables and of the objects: one at a time. The semaphore is never closed.
+        let _turn = self.plans.acquire().await.map_err(ended)?;
+        let reading = self.reconciler.consult(|core| core.reading()).await.map_err(ended)??;
+        let facts = spawn_blocking(move || proposed(reading, proposal)).await.map_err(internal)?;
+        let supposed = self.reconciler.consult(move |core| core.suppose(facts)).await.map_err(ended)?;
         let config = supposed.bgp.config.clone();
         let rehearsed = self.speaker.rehearse(config).await.map_err(ended)?;
         let view = self.reconciler.consult(move |core| core.foresee(supposed, rehearsed)).await.map_err(ended)?;

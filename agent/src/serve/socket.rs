@@ -23,6 +23,8 @@ use tracing::{debug, warn};
 const CONNECTIONS: usize = 256;
 /// How long a connection may say nothing, and how long it may refuse to read its reply.
 const IDLE: Duration = Duration::from_secs(60);
+/// Octets of a request that a connection keeps room for.
+const USUAL: usize = 64 << 10;
 /// Rest after `accept` failed.
 const ACCEPT_REST: Duration = Duration::from_millis(200);
 
@@ -115,6 +117,10 @@ where
         timeout(IDLE, writer.write_all(&reply)).await??;
         if too_long {
             return Ok(());
+        }
+        if line.capacity() > USUAL {
+            // A connection that asked once for a plan does not keep the room for another.
+            line = Vec::new();
         }
     }
 }

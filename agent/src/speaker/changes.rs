@@ -94,7 +94,7 @@ impl Changes {
         }
     }
 
-    /// The map is whole even if a writer panicked: each change is one insertion.
+    /// Whole even if a writer panicked: nothing can fail between the beginning and the end of a change.
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

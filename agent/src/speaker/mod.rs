@@ -146,7 +146,7 @@ impl Handle {
         self.ask(|answer| Command::Why { prefix, answer }).await
     }
 
-    /// Why it does not listen where it should, one sentence each.
+    /// Why it does not listen where it should, or does not watch the paths to peers, one sentence each.
     pub async fn problems(&self) -> Result<Vec<String>, Ended> {
         self.ask(|answer| Command::Problems { answer }).await
     }

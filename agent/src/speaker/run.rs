@@ -134,7 +134,12 @@ impl Loop {
                     None => return,
                 },
                 falls = self.bfd.falls() => self.fallen(falls),
-                (station, input) = self.stations.next() => self.station(station, input),
+                (station, input) = self.stations.next() => {
+                    self.station(station, input);
+                    // However fast a station takes what it is told, the peers are heard in between.
+                    let event = self.inbox.try_recv().ok();
+                    self.events(event);
+                }
                 event = self.inbox.recv() => self.events(event),
                 () = sleep_until(deadline), if !more => {}
                 // Work is left over from the last round: go on with it, after everybody else had a turn.
@@ -155,7 +160,7 @@ impl Loop {
         let speaker = self.speaker.as_ref().and_then(Speaker::deadline);
         let speaker = speaker.map(|time| self.start + Duration::from_micros(time.micros()));
         // Who has nothing to do sleeps: no look at what has not failed.
-        let waits = self.listeners.has_problems() || self.refused.is_holding_back();
+        let waits = self.listeners.has_problems() || self.refused.is_holding_back() || self.bfd.is_broken();
         let retry = waits.then_some(self.retry_at);
         speaker.into_iter().chain(retry).min().unwrap_or_else(|| Instant::now() + NEVER)
     }
@@ -168,6 +173,7 @@ impl Loop {
         if Instant::now() >= self.retry_at {
             self.retry_at = Instant::now() + RETRY;
             self.listeners.retry();
+            self.bfd.retry();
             self.refused.report();
         }
     }
@@ -427,7 +433,9 @@ impl Loop {
                 let statuses = self.speaker.as_ref().map(Speaker::stations).unwrap_or_default();
                 drop(answer.send(self.stations.views(statuses, rfc3339)));
             }
-            Command::Problems { answer } => drop(answer.send(self.listeners.problems())),
+            Command::Problems { answer } => {
+                drop(answer.send([self.listeners.problems(), self.bfd.problems()].concat()));
+            }
             Command::Drained { answer } => drop(answer.send(self.speaker.as_ref().is_some_and(Speaker::is_drained))),
             Command::Refresh { peer } => {
                 if let Some(speaker) = &mut self.speaker {

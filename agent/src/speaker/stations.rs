@@ -76,8 +76,8 @@ pub(super) struct Event {
 enum What {
     Connected(Orders),
     Drained(usize),
-    /// Also of a dial that failed.
-    Closed(String),
+    /// Also of a dial that failed. None if we have given the connection up: the speaker has said why.
+    Closed(Option<String>),
 }
 
 impl Stations {
@@ -144,7 +144,7 @@ impl Stations {
                 }
                 if running.fate == Fate::Unwanted {
                     self.running.remove(&station);
-                } else if running.reason != reason {
+                } else if let Some(reason) = reason.filter(|reason| running.reason != *reason) {
                     warn!(%station, reason, "no connection with the BMP station");
                     running.reason = reason;
                 }
@@ -242,8 +242,8 @@ async fn keep_dialling(task: Task, mut wanted: watch::Receiver<()>) {
             _ = wanted.changed() => return,
         };
         let reason = match dialled {
-            Err(_) => "no answer".to_string(),
-            Ok(Err(error)) => error.to_string(),
+            Err(_) => Some("no answer".to_string()),
+            Ok(Err(error)) => Some(error.to_string()),
             Ok(Ok(stream)) => {
                 let begun = Instant::now();
                 let (orders, queue) = mpsc::unbounded_channel();
@@ -269,13 +269,14 @@ async fn keep_dialling(task: Task, mut wanted: watch::Receiver<()>) {
     }
 }
 
-/// Writes what is ordered until there is nothing more to order or nobody who takes it. Returns how it ended.
+/// Writes what is ordered until there is nothing more to order or nobody who takes it. Returns how it ended, if not by our
+/// own doing.
 async fn converse(
     mut stream: TcpStream,
     mut queue: mpsc::UnboundedReceiver<Bytes>,
     given_up: oneshot::Receiver<()>,
     task: &Task,
-) -> String {
+) -> Option<String> {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE).with_retries(3);
     // Without it a station that is silently gone is found out when the kernel gives up.
     drop(SockRef::from(&stream).set_tcp_keepalive(&keepalive));
@@ -283,7 +284,7 @@ async fn converse(
     let writing = async {
         while let Some(octets) = queue.recv().await {
             if let Err(error) = writer.write_all(&octets).await {
-                return error.to_string();
+                return Some(error.to_string());
             }
             if task.tell(What::Drained(octets.len())).await.is_err() {
                 break;
@@ -291,7 +292,7 @@ async fn converse(
         }
         // An error means that the station was quicker, which is as well.
         drop(writer.shutdown().await);
-        "given up".to_string()
+        None
     };
     // A station has nothing to say (RFC 7854 §3.2): what it says is thrown away, but its end is heard.
     let reading = async {
@@ -307,8 +308,11 @@ async fn converse(
     let mut writing = std::pin::pin!(writing);
     tokio::select! {
         end = &mut writing => end,
-        end = reading => end,
-        // Its other end is dropped, nothing is ever sent.
-        _ = given_up => timeout(LINGER, writing).await.unwrap_or("given up: it did not take what it was sent".into()),
+        end = reading => Some(end),
+        // Its other end is dropped, nothing is ever sent. What is left goes out, or does not.
+        _ = given_up => {
+            drop(timeout(LINGER, writing).await);
+            None
+        }
     }
 }

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use model::Family;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
 use crate::bfd::kernel::Receiver;
 use crate::fact::Fact;
 use crate::speaker::sockopt;
+use crate::world::ROUTERS_OF_A_LINK;
 
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
@@ -32,8 +33,8 @@ const SHORTEST: Duration = Duration::from_secs(3);
 const INITIAL: u32 = 3;
 /// How long to wait before a link that failed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Routers that are told of one link: whoever may send on it could make up any number.
-const MOST: usize = 4;
+/// How long a router is believed to be there that says nothing: the default of AdvDefaultLifetime (RFC 4861 §6.2.1).
+const LIFETIME: Duration = Duration::from_secs(1800);
 
 /// The links that are watched, each by a thread of its own.
 #[derive(Debug)]
@@ -81,12 +82,15 @@ impl Drop for Routers {
 struct Watch {
     link: NonZeroU32,
     facts: mpsc::Sender<Fact>,
-    heard: BTreeSet<Ipv6Addr>,
+    /// Routers, and when each was heard last.
+    heard: BTreeMap<Ipv6Addr, Instant>,
+    /// Why the link could not be listened to, as was last said.
+    problem: Option<String>,
 }
 
 impl Watch {
     fn new(link: NonZeroU32, facts: mpsc::Sender<Fact>) -> Watch {
-        Watch { link, facts, heard: BTreeSet::new() }
+        Watch { link, facts, heard: BTreeMap::new(), problem: None }
     }
 
     /// Until the flag says so; it is looked at when something is due.
@@ -94,7 +98,11 @@ impl Watch {
         while !ended.load(Ordering::Relaxed) {
             // The interface is down or not there any more: the plan will say.
             if let Err(error) = self.converse(ended) {
-                debug!(link = self.link, %error, "routers on a link");
+                let problem = error.to_string();
+                if self.problem.as_ref() != Some(&problem) {
+                    warn!(link = self.link, %error, "the routers on a link cannot be heard");
+                }
+                self.problem = Some(problem);
                 std::thread::sleep(AGAIN);
             }
         }
@@ -108,9 +116,13 @@ impl Watch {
         socket.send_to(&[SOLICITATION, 0, 0, 0, 0, 0, 0, 0], &to(ALL_ROUTERS))?;
         let (mut sent, mut due) = (0, Instant::now());
         let receiver = Receiver::of(socket.try_clone()?);
+        if self.problem.take().is_some() {
+            info!(link = self.link, "the routers on a link can be heard again");
+        }
         while !ended.load(Ordering::Relaxed) {
             let now = Instant::now();
             if due <= now {
+                self.forget_silent(now);
                 // Hop limit and flags unspecified, lifetime 0, timers unspecified.
                 socket.send_to(&[ADVERTISEMENT, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &to(ALL_NODES))?;
                 sent += 1;
@@ -130,10 +142,29 @@ impl Watch {
     }
 
     fn hear(&mut self, from: Ipv6Addr) {
-        if self.heard.len() < MOST && self.heard.insert(from) {
-            // Nobody listens any more: the agent is ending.
-            drop(self.facts.blocking_send(Fact::Router { interface: self.link, address: from }));
+        let (now, room) = (Instant::now(), self.heard.len() < ROUTERS_OF_A_LINK);
+        match self.heard.get_mut(&from) {
+            Some(last) => *last = now,
+            None if room => {
+                self.heard.insert(from, now);
+                self.tell(Fact::Router { interface: self.link, address: from });
+            }
+            None => {}
         }
+    }
+
+    fn forget_silent(&mut self, now: Instant) {
+        let silent: Vec<Ipv6Addr> = self
+            .heard
+            .extract_if(.., |_, last| now.duration_since(*last) > LIFETIME)
+            .map(|(router, _)| router)
+            .collect();
+        silent.into_iter().for_each(|address| self.tell(Fact::RouterGone { interface: self.link, address }));
+    }
+
+    fn tell(&self, fact: Fact) {
+        // Nobody listens any more: the agent is ending.
+        drop(self.facts.blocking_send(fact));
     }
 }
 

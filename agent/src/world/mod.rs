@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
 
+use dataplane::actual::KernelEvent;
 use dataplane::want::RouteKey;
 use model::{NodeName, Prefix};
 
@@ -16,6 +17,9 @@ use crate::fact::{ApiServerState, Fact, Source};
 pub use kernel::Kernel;
 pub use learned::Learned;
 pub use objects::Objects;
+
+/// Routers that are known of one link: whoever may send on it could make up any number.
+pub const ROUTERS_OF_A_LINK: usize = 4;
 
 /// All that this agent knows.
 #[derive(Debug)]
@@ -138,11 +142,17 @@ impl World {
                 self.api_server = Some(state);
                 Dirty::nothing()
             }
-            Fact::Kernel(event) => self.kernel.learn(event),
+            Fact::Kernel(event) => self.learn_kernel(event),
             Fact::Learned(change) => self.learned.learn(change),
             Fact::Session(change) => self.learned.learn_session(change),
             Fact::Router { interface, address } => {
-                self.routers.insert((interface, address));
+                if self.routers.iter().filter(|(link, _)| *link == interface).count() < ROUTERS_OF_A_LINK {
+                    self.routers.insert((interface, address));
+                }
+                Dirty { bgp: true, ..Dirty::nothing() }
+            }
+            Fact::RouterGone { interface, address } => {
+                self.routers.remove(&(interface, address));
                 Dirty { bgp: true, ..Dirty::nothing() }
             }
             Fact::Lease(record) => self.learn_lease(record),
@@ -164,6 +174,14 @@ impl World {
     /// Whether this source has told all it had at first.
     pub fn is_in_sync(&self, source: Source) -> bool {
         self.synced.contains(&source)
+    }
+
+    fn learn_kernel(&mut self, event: KernelEvent) -> Dirty {
+        let dirty = self.kernel.learn(event);
+        // An interface's number may be another's later.
+        let links = &self.kernel.actual.links;
+        self.routers.retain(|(link, _)| links.contains_key(&link.get()));
+        dirty
     }
 
     fn learn_lease(&mut self, record: ipam::Record) -> Dirty {
