@@ -18,6 +18,11 @@ pub fn dump(client: &mut Client, file: &Path) -> anyhow::Result<()> {
     if file.as_os_str() == OsStr::new("-") {
         return write(client, &mut io::stdout().lock()).map(drop);
     }
+    if std::fs::symlink_metadata(file).is_ok_and(|there| !there.is_file()) {
+        // A device, a pipe or a link stays what it is.
+        let mut out = File::options().write(true).open(file).with_context(|| file.display().to_string())?;
+        return write(client, &mut out).map(drop);
+    }
     let mut beside = file.as_os_str().to_owned();
     beside.push(".part");
     let beside = Path::new(&beside);

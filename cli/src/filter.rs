@@ -58,7 +58,7 @@ fn offline(objects: &[Object], node: &str, question: &FilterTest) -> anyhow::Res
         })
     };
     let filters = Filters::new(peer.filters.iter().map(|name| (name.as_str(), of_name(name))));
-    let local_as = node.asn.or_else(|| default_as(objects)).unwrap_or(Asn::CALICO_DEFAULT);
+    let local_as = peer.local_as_number.or(node.asn).or_else(|| default_as(objects)).unwrap_or(Asn::CALICO_DEFAULT);
     let internal = peer.as_number.is_none_or(|asn| asn == local_as);
     let told = if internal { PeerType::Internal } else { PeerType::External };
     let peer_type = peer.peer_type.unwrap_or(told);

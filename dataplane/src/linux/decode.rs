@@ -1,4 +1,4 @@
-//! Links, addresses and routes out of rtnetlink messages. Only the attributes we use are read; unknown ones never matter.
+//! Links, addresses, routes and nexthop objects out of rtnetlink messages. Only the attributes we use are read; unknown ones never matter.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU8;

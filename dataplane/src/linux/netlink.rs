@@ -273,15 +273,6 @@ impl Netlink {
     ///
     /// An error means that the fate of the requests is unknown: read the kernel's state again.
     pub fn run(&mut self, batch: &mut Batch) -> Result<Replies, NetlinkError> {
-        self.run_with_progress(batch, |_| ())
-    }
-
-    /// Like [`Netlink::run`]; calls `done` after each chunk with the number of requests the kernel has worked through.
-    pub fn run_with_progress(
-        &mut self,
-        batch: &mut Batch,
-        mut done: impl FnMut(usize),
-    ) -> Result<Replies, NetlinkError> {
         let mut replies = Replies::default();
         let first = self.reserve(batch.len());
         batch.number(first);
@@ -294,7 +285,6 @@ impl Netlink {
             self.send(batch.bytes.get(from..to).unwrap_or_default())?;
             self.collect(first, start..end, &mut replies)?;
             start = end;
-            done(end);
         }
         Ok(replies)
     }

@@ -204,22 +204,6 @@ pub enum SessionStep {
     Remove,
 }
 
-impl SessionStep {
-    /// As it is written.
-    pub const fn word(self) -> &'static str {
-        match self {
-            SessionStep::Keep => "stays",
-            SessionStep::Hot => "hot",
-            SessionStep::SoftIn => "soft-in",
-            SessionStep::SoftOut => "soft-out",
-            SessionStep::SoftBoth => "soft-both",
-            SessionStep::Reset => "reset",
-            SessionStep::Add => "new",
-            SessionStep::Remove => "ends",
-        }
-    }
-}
-
 /// A count as it is, and as it would be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NowThen {
