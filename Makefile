@@ -11,7 +11,8 @@
 #   make interop    who passes what beside BIRD, FRR, GoBGP and OpenBGPD: writes docs/interop.md
 #   make docs       write docs/bgp.md anew from the citations in the code
 #   make bench      speed and size, each beside what it is compared with
-#   make bench-bgp  BGP under load beside BIRD, FRR, GoBGP and OpenBGPD; writes docs/bench.md (half an hour)
+#   make bench-bgp  BGP under load beside BIRD, FRR, GoBGP and OpenBGPD; writes docs/bench.md (half an hour),
+#                   and fails if a promise in it is missed
 #                   ROUNDS=3  LOADS=feeder-100k,mesh-200 (some only: printed, not written)
 
 SHAPE ?= tor

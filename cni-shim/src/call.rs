@@ -4,12 +4,10 @@ use std::net::IpAddr;
 
 use model::PodRef;
 use model::api::Attachment;
+use model::kernel::{INTERFACE_NAME_LIMIT, is_interface_name};
 
 use crate::config::Version;
 use crate::error::{CniError, code};
-
-/// The kernel's limit of an interface name, without the final 0 (`IFNAMSIZ`).
-const IFNAME_LIMIT: usize = 15;
 
 /// `CNI_COMMAND`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,18 +125,15 @@ pub fn container_id(text: String) -> Result<String, CniError> {
     }
 }
 
-/// An interface name is what the kernel takes: 1 to 15 octets, not `.` or `..`, without `/`, `:` or white space.
+/// An interface name is what the kernel takes.
 pub fn ifname(text: String) -> Result<String, CniError> {
     let shown: String = text.chars().take(40).collect();
     let refused = |why: &str| Err(CniError::environment(format!("CNI_IFNAME {shown:?} {why}")));
-    if text.is_empty() || text.len() > IFNAME_LIMIT {
-        return refused("does not have 1 to 15 octets");
+    match text.len() {
+        1..=INTERFACE_NAME_LIMIT if is_interface_name(&text) => Ok(text),
+        1..=INTERFACE_NAME_LIMIT => refused("is not an interface name"),
+        _ => refused("does not have 1 to 15 octets"),
     }
-    if text == "." || text == ".." || text.chars().any(|c| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
-    {
-        return refused("is not an interface name");
-    }
-    Ok(text)
 }
 
 impl Args {

@@ -84,7 +84,7 @@ impl fmt::Display for Held {
 pub struct Steps {
     /// In order: what others lean on first, deletions last, so that no packet meets a gap.
     pub steps: Vec<Step>,
-    /// Wanted, but in another's place.
+    /// Wanted, and not tried as things are: there are no steps for these.
     pub held: BTreeMap<RouteKey, Held>,
 }
 

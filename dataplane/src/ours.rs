@@ -4,7 +4,7 @@ use model::kernel;
 use serde::Serialize;
 
 use crate::actual::{ActualRoute, Address, Link};
-use crate::nexthop::ActualNexthop;
+use crate::nexthop::{ActualNexthop, OF_GROUPS, OF_ROUTES};
 
 /// Something in the kernel that carries our mark.
 ///
@@ -49,9 +49,9 @@ impl Marked for ActualRoute {
 }
 
 impl Marked for ActualNexthop {
-    /// The object's protocol number, which is the routes'.
+    /// The object's protocol number, which is the routes', and an id of those that we give.
     fn is_ours(&self) -> bool {
-        self.protocol == kernel::ROUTE_PROTOCOL
+        self.protocol == kernel::ROUTE_PROTOCOL && (OF_ROUTES.contains(&self.id) || OF_GROUPS.contains(&self.id))
     }
 }
 

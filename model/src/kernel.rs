@@ -14,6 +14,15 @@ pub const POD_LINK_MAC: [u8; 6] = [0xee; 6];
 pub const POD_GATEWAY: std::net::Ipv4Addr = std::net::Ipv4Addr::new(169, 254, 1, 1);
 /// The IPv6 gateway of every pod: the link-local address that follows from [`POD_LINK_MAC`] (EUI-64).
 pub const POD_GATEWAY_V6: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0xfe80, 0, 0, 0, 0xecee, 0xeeff, 0xfeee, 0xeeee);
+/// Octets of an interface's name at most (IFNAMSIZ without its end).
+pub const INTERFACE_NAME_LIMIT: usize = 15;
+
+/// Whether the kernel would take it as an interface's name (`dev_valid_name`), control characters being nobody's wish.
+pub fn is_interface_name(name: &str) -> bool {
+    let separates = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    (1..=INTERFACE_NAME_LIMIT).contains(&name.len()) && ![".", ".."].contains(&name) && !name.contains(separates)
+}
+
 /// The one nftables table of ours, family `inet`.
 pub const NFT_TABLE: &str = "margay";
 /// The IPIP device.

@@ -119,6 +119,7 @@ impl RawSocket {
         }
         program.extend([end(u32::MAX), end(0)]);
         let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+        // The pointer inside is to `program`, which outlives the call; the kernel copies what it points to.
         self.set_option(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)
     }
 

@@ -122,5 +122,7 @@ fn machine() -> Result<String> {
     let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib: f64 = total.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0.0);
     let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    Ok(format!("{processors} processors, {:.0} GiB, Linux {}", kib / 1048576.0, release.trim()))
+    // What follows says how somebody has built it.
+    let release = release.trim().split('-').next().unwrap_or_default();
+    Ok(format!("{processors} processors, {:.0} GiB, Linux {release}", kib / 1048576.0))
 }

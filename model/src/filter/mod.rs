@@ -156,6 +156,11 @@ pub enum PeerType {
     Internal,
 }
 
+impl PeerType {
+    /// As objects write them.
+    pub const NAMES: [(&str, PeerType); 2] = [("eBGP", PeerType::External), ("iBGP", PeerType::Internal)];
+}
+
 /// One of `operations`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

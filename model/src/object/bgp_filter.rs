@@ -168,8 +168,7 @@ impl RuleWire {
         let action = one_of("action", &self.action, &[("Accept", Action::Accept), ("Reject", Action::Reject)]);
         let action = action.map_err(|(field, message)| wrong(field, message))?;
         let source = choice("source", &self.source, &[("RemotePeers", MatchSource::RemotePeers)]);
-        let peer_types = [("eBGP", PeerType::External), ("iBGP", PeerType::Internal)];
-        let peer_type = choice("peerType", &self.peer_type, &peer_types);
+        let peer_type = choice("peerType", &self.peer_type, &PeerType::NAMES);
         let interface: Option<Glob> = non_empty(&self.interface)
             .map(|text| text.parse().map_err(|e| wrong("interface", format!("{e}"))))
             .transpose()?;

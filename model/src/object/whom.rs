@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::parse::Invalid;
 use crate::filter::PeerType;
+use crate::kernel::is_interface_name;
 use crate::selector::Selector;
 use crate::{Family, Prefix};
 
@@ -129,11 +130,9 @@ fn scoped(text: &str) -> Option<(IpAddr, Option<String>)> {
     }
 }
 
-/// Whether the kernel would take it as an interface's name (`dev_valid_name`).
+/// Whether it can be the name of an interface of a peer. One with a `%` would be read as an address on a link.
 fn is_interface(name: &str) -> bool {
-    (1..16).contains(&name.len())
-        && ![".", ".."].contains(&name)
-        && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c == '%')
+    is_interface_name(name) && !name.contains('%')
 }
 
 impl fmt::Display for PeerAddress {
@@ -237,12 +236,10 @@ fn is_link_local(address: IpAddr) -> bool {
 
 /// `peerType`: on which side of the border of our AS a peer is, where its AS number need not be known.
 pub(super) fn peer_type(text: Option<&str>) -> Result<Option<PeerType>, Invalid> {
-    match text {
-        None | Some("") => Ok(None),
-        Some("eBGP") => Ok(Some(PeerType::External)),
-        Some("iBGP") => Ok(Some(PeerType::Internal)),
-        Some(other) => Err(Invalid::field("spec.peerType", format!("must be eBGP or iBGP, not {other:?}"))),
-    }
+    let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let known = PeerType::NAMES.into_iter().find(|(name, _)| *name == text).map(|(_, peer_type)| peer_type);
+    let wrong = || Invalid::field("spec.peerType", format!("must be eBGP or iBGP, not {text:?}"));
+    known.map(Some).ok_or_else(wrong)
 }
 
 #[cfg(test)]

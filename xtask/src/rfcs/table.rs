@@ -132,7 +132,13 @@ const ROWS: &[(u32, &str, Status)] = &[
     (7313, "Enhanced Route Refresh Capability for BGP-4", Done),
     (7606, "Revised Error Handling for BGP UPDATE Messages", Done),
     (7607, "Codification of AS 0 Processing", Done),
-    (7705, "Autonomous System Migration Mechanisms and Their Effects on the BGP AS_PATH Attribute", Named),
+    (
+        7705,
+        "Autonomous System Migration Mechanisms and Their Effects on the BGP AS_PATH Attribute",
+        Partly(
+            "Local AS of a peer, with neither AS added to received paths (§3.3); no second AS accepted in its OPEN (§4)",
+        ),
+    ),
     (
         7854,
         "BGP Monitoring Protocol (BMP)",

@@ -25,7 +25,8 @@ pub fn page(medians: &Medians, origin: &Origin) -> String {
 Made by `make bench-bgp`; nothing here is written by hand. Every contestant is the same router, in turns on one machine: it
 believes all and tells all, IPv4, and nothing else runs. A feeder's UPDATEs are made before the clock starts. *Time* is from the
 first octet sent to the last prefix counted by the last receiver; *CPU* is that of all processes of the contestant in the step;
-*memory* is the sum of their highest resident sizes until then. Figures are medians; `×` says how many times ours.
+*memory* is the sum of their highest resident sizes until then. Figures are medians of the rounds that each load names: of one
+round it is that round's figure, and no median. Records of several runs may have been joined. `×` says how many times ours.
 
 `margay` is the speaker alone where a router between ASes is asked for (the agent itself never is one), and the whole agent,
 with objects as a cluster has them, where the load says so.

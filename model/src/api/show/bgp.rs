@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::BfdView;
+use crate::object::PeerAddress;
 use crate::{Asn, ClusterId, Family, Prefix, RouterId};
 
 /// One peer and its session.
@@ -84,13 +85,23 @@ pub struct PeerView {
 impl PeerView {
     /// As it is written in objects: the address alone on port 179, a link-local one with its interface.
     pub fn address(&self) -> String {
-        let interface = self.interface.as_ref().map(|name| format!("%{name}")).unwrap_or_default();
-        match (self.peer_port, self.peer_address) {
-            (179, address) => format!("{address}{interface}"),
-            (port, IpAddr::V6(address)) => format!("[{address}{interface}]:{port}"),
-            (port, IpAddr::V4(address)) => format!("{address}:{port}"),
-        }
+        let port = Some(self.peer_port).filter(|port| *port != 179);
+        PeerAddress { address: self.peer_address, interface: self.interface.clone(), port }.to_string()
     }
+}
+
+/// From so many sessions of the mesh on a node is better served by route reflectors: Calico's word, too.
+const LARGE_MESH: usize = 100;
+
+/// What there is to say of a node with these peers whose mesh has grown large, with the next step.
+pub fn mesh_advice(peers: &[PeerView]) -> Option<String> {
+    let count = peers.iter().filter(|peer| peer.kind == PeerKind::Mesh).count();
+    let advice = "a label and the annotation projectcalico.org/RouteReflectorClusterID on two or three nodes, a BGPPeer with \
+                  nodeSelector all() and a peerSelector for that label, then nodeToNodeMeshEnabled: false in the \
+                  BGPConfiguration default";
+    (count > LARGE_MESH).then(|| {
+        format!("the node-to-node mesh has {count} sessions on this node: use route reflectors from {LARGE_MESH} on: {advice}")
+    })
 }
 
 /// Where a peering comes from.
