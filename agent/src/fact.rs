@@ -10,12 +10,15 @@ use model::Time;
 use model::object::{Object, ObjectError, ObjectKey};
 use serde::{Deserialize, Serialize};
 
+use crate::world::autodetection::Autodetection;
 use crate::world::cni::Installed;
 
 /// Something that happened. Deciding what follows from it is another's business.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Fact {
+    /// How this node's addresses are to be found.
+    Autodetection(Autodetection),
     /// An object is new, or has changed.
     Object(Box<ObjectFact>),
     /// An object is no longer there.

@@ -8,6 +8,7 @@ use agent::api_server::{Access, ApiServer};
 use agent::apply::cni;
 use agent::plan::cni::SHIM;
 use agent::serve::{Front, serve_http, socket};
+use agent::world::autodetection::{Autodetection, Method, MethodError};
 use agent::{replay, run, speaker};
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -48,6 +49,13 @@ struct Arguments {
     /// others.
     #[arg(long, env = "MARGAY_CNI_CONF_DIR", default_value = "")]
     cni_conf_dir: String,
+    /// How this node's IPv4 address is found, where its Node object is not to say: first-found, kubernetes-internal-ip,
+    /// can-reach=ADDRESS, interface=REGEX, skip-interface=REGEX, cidr=CIDR.
+    #[arg(long, env = "IP_AUTODETECTION_METHOD", default_value = "", hide_default_value = true)]
+    ip_autodetection_method: String,
+    /// The same for IPv6.
+    #[arg(long, env = "IP6_AUTODETECTION_METHOD", default_value = "", hide_default_value = true)]
+    ip6_autodetection_method: String,
     /// Write every fact into this file, a line of JSON each.
     #[arg(long, env = "MARGAY_RECORD")]
     record: Option<PathBuf>,
@@ -95,13 +103,17 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     }
     log(&arguments.log, arguments.log_format)?;
     let cni = cni_directories(&arguments)?;
+    let autodetection = Autodetection {
+        ipv4: method(&arguments.ip_autodetection_method).context("--ip-autodetection-method")?,
+        ipv6: method(&arguments.ip6_autodetection_method).context("--ip6-autodetection-method")?,
+    };
     let Arguments { state_dir, record, .. } = arguments;
     let objects = match (arguments.kubernetes, arguments.kubeconfig) {
         (_, Some(path)) => run::Objects::Kubernetes(ApiServer::start(Access::Kubeconfig(path))?),
         (true, None) => run::Objects::Kubernetes(ApiServer::start(Access::InCluster)?),
         (false, None) => run::Objects::Directory(arguments.objects),
     };
-    let options = run::Options { node, objects, state_dir, record, cni };
+    let options = run::Options { node, objects, state_dir, record, cni, autodetection };
     match agent::speaker::sockopt::raise_descriptors() {
         Ok(most) => tracing::debug!(most, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
@@ -158,6 +170,11 @@ fn cni_directories(arguments: &Arguments) -> anyhow::Result<Option<cni::Director
     }
     let shim = std::env::current_exe().context("the agent's own place")?.with_file_name(SHIM);
     Ok(Some(cni::Directories { bin, conf, shim, socket: arguments.socket.clone() }))
+}
+
+/// An empty one is none, as manifests leave variables empty.
+fn method(text: &str) -> Result<Option<Method>, MethodError> {
+    Some(text).filter(|text| !text.is_empty()).map(str::parse).transpose()
 }
 
 fn log(filter: &str, format: LogFormat) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ pub use crate::reconcile::Status;
 use crate::reconcile::{Birth, Reconciler, Recorder};
 use crate::speaker::{self, Batch, Listen, Wanted};
 use crate::watch::{self as watchers, routers::Routers};
+use crate::world::Autodetection;
 use crate::world::cni::Installed;
 
 /// Facts that may wait: more than that and the sources wait.
@@ -43,6 +44,8 @@ pub struct Options {
     pub record: Option<PathBuf>,
     /// `--cni-bin-dir` and `--cni-conf-dir`; none if the shim is installed by others.
     pub cni: Option<cni::Directories>,
+    /// `--ip-autodetection-method`, `--ip6-autodetection-method`.
+    pub autodetection: Autodetection,
 }
 
 /// Where the objects are.
@@ -145,7 +148,11 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     }
     let (ending, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let turn = Loop { core: Reconciler::new(birth), born: Instant::now(), speaker, routers, told, waiting: Vec::new() };
+    let mut core = Reconciler::new(birth);
+    if options.autodetection != Autodetection::default() {
+        core.learn(Fact::Autodetection(options.autodetection.clone()), Time::START);
+    }
+    let turn = Loop { core, born: Instant::now(), speaker, routers, told, waiting: Vec::new() };
     std::thread::Builder::new().name("reconcile".into()).spawn(move || {
         runtime.block_on(turn.run(inbox, done, asked, consulted));
         drop(ending);

@@ -50,10 +50,12 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
         solicit: BTreeSet::new(),
         problems: vec![],
     };
-    let Some(node) = objects.node(&world.node) else {
+    let Some((node, problems)) = super::own::node(world) else {
         plan.problems.push(format!("there is no Node {}: its addresses and pod CIDRs are not known", world.node));
         return plan;
     };
+    plan.problems = problems;
+    let node = &node;
     let Some(router_id) = router_id(node) else {
         plan.problems.push(format!("Node {node} has no address: BGP needs one", node = node.name));
         return plan;

@@ -9,7 +9,7 @@ use ipam::Block;
 use model::object::{EncapMode, IpPool, Node};
 use model::{Family, Prefix, kernel};
 
-use crate::plan::mtu;
+use crate::plan::{mtu, own};
 use crate::world::World;
 
 /// Through the tunnel or not, and why.
@@ -58,7 +58,7 @@ impl<'a> Encaps<'a> {
         Encaps {
             pools: world.objects.pools().collect(),
             nodes: world.objects.nodes().filter_map(addresses).collect(),
-            subnet: world.objects.node(&world.node).and_then(|n| n.ipv4).map(|a| a.subnet),
+            subnet: own::addresses(world).ipv4.map(|own| own.address.subnet),
         }
     }
 
@@ -95,8 +95,7 @@ fn pool_of<'a>(world: &'a World, prefix: &Prefix) -> Option<&'a IpPool> {
 /// The tunnel device, if any pool may need it.
 pub fn tunnel(world: &World) -> Option<Tunnel> {
     let needed = world.objects.pools().any(|pool| pool.ipip_mode != EncapMode::Never);
-    let own = world.objects.node(&world.node)?;
-    own.ipv4?;
+    own::addresses(world).ipv4?;
     needed.then(|| {
         let address = match tunnel_address(world) {
             Some(IpAddr::V4(address)) => Some(address),

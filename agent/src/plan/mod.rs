@@ -14,5 +14,6 @@ pub mod mtu;
 mod nat;
 pub mod needs;
 mod neighbours;
+pub mod own;
 pub mod pods;
 pub mod routes;

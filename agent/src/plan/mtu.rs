@@ -2,6 +2,7 @@
 
 use model::object::EncapMode;
 
+use super::own;
 use crate::world::World;
 
 /// The MTU where the uplink's is not known: Ethernet's.
@@ -11,9 +12,8 @@ const IPIP_OVERHEAD: u32 = 20;
 
 /// MTU of the link that has the node's address, and which that is.
 pub fn of_uplink(world: &World) -> (u32, String) {
-    let node = world.objects.node(&world.node);
-    let addresses = node.into_iter().flat_map(|n| [n.ipv4, n.ipv6]).flatten();
-    let uplink = addresses.map(|a| a.address).find_map(|address| world.kernel.link_with(address));
+    let own = own::addresses(world);
+    let uplink = own.iter().find_map(|found| world.kernel.link_with(found.address.address));
     match uplink {
         Some(link) => (link.mtu, format!("{} has {}", link.name, link.mtu)),
         None => (DEFAULT_MTU, "no link has the node's address".into()),

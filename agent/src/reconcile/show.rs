@@ -6,8 +6,8 @@ use dataplane::want::{RouteKey, RouteKind as WantKind};
 use ipam::Lease;
 use model::api::show::{
     AddressView, BlockView, DiagPart, InstalledPage, InstalledRouteView, IpamCheckView, IpamView, LeaseView,
-    NodeStatusView, ObjectErrorView, ObjectKind, ObjectView, PAGE, PodState, PodView, PoolView, Problem, RouteKind,
-    RouteSource, RouteWhyView, Show,
+    NodeStatusView, ObjectErrorView, ObjectKind, ObjectView, OwnAddressView, PAGE, PodState, PodView, PoolView,
+    Problem, RouteKind, RouteSource, RouteWhyView, Show,
 };
 use model::api::{Answer, RefusalCode, Reply};
 use model::object::Kind;
@@ -15,8 +15,8 @@ use model::{Prefix, Time, kernel};
 use serde::Serialize;
 
 use super::{Reconciler, refuse};
-use crate::plan::pods;
 use crate::plan::routes::RoutePlan;
+use crate::plan::{own, pods};
 
 impl Reconciler {
     pub(super) fn show(&mut self, show: Show, now: Time) -> Reply {
@@ -43,18 +43,24 @@ impl Reconciler {
 
     /// All but the peers.
     fn node_status(&self) -> NodeStatusView {
-        let node = self.world.objects.node(&self.world.node);
+        let own = own::addresses(&self.world);
         let config = self.desired.bgp.as_ref().and_then(|plan| plan.config.as_ref());
-        let addresses = node.into_iter().flat_map(|n| [n.ipv4, n.ipv6]).flatten().map(|a| a.address).collect();
+        let view = |found: &own::Found| OwnAddressView {
+            address: found.address.address,
+            subnet: found.address.subnet,
+            reason: found.reason.clone(),
+        };
         NodeStatusView {
             node: self.world.node.to_string(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             since: rfc3339(self.born),
             asn: config.map(|c| c.local_as),
             router_id: config.map(|c| c.router_id),
-            addresses,
+            addresses: own.iter().map(|found| found.address.address).collect(),
+            own_addresses: own.iter().map(view).collect(),
             ready: self.not_ready().is_none(),
             problems: self.problems(),
+            advice: Vec::new(),
             drain: self.drain_view(),
             peers: Vec::new(),
         }
@@ -71,11 +77,6 @@ impl Reconciler {
         problems.extend(slot("tunnel device", &self.tunnel.problem));
         problems.extend(slot("packet rules", &self.nat.problem));
         problems.extend(slot("forwarding", &self.forwarding.problem));
-        if let Some(node) = self.world.objects.node(&self.world.node) {
-            let of_node = [node.ipv4, node.ipv6].into_iter().flatten().map(|a| a.address);
-            let off_link = of_node.filter(|a| self.world.kernel.link_with(*a).is_none());
-            problems.extend(off_link.map(|a| format!("Node {}: its address {a} is on none of its links", node.name)));
-        }
         problems.extend(self.world.cni.iter().flat_map(|installed| installed.problems()));
         match self.bench.len() {
             0 => {}

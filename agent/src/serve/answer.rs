@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bgp::speaker::Why;
 use model::api::show::{
-    BgpRoutes, DrainState, DumpCursor, DumpPage, NodeStatusView, PeerView, Proposal, RouteWhyView, Show,
+    BgpRoutes, DrainState, DumpCursor, DumpPage, NodeStatusView, PeerView, Proposal, RouteWhyView, Show, mesh_advice,
 };
 use model::api::{Answer, BgpReset, Refusal, RefusalCode, Reply, Request};
 use model::{Prefix, base64};
@@ -115,6 +115,7 @@ impl Front {
     async fn node_status(&self) -> Answered<Answer> {
         let mut status: NodeStatusView = self.view(Show::NodeStatus).await?;
         status.peers = self.peers().await?;
+        status.advice.extend(mesh_advice(&status.peers));
         if let Some(drain) = &mut status.drain
             && self.speaker.is_drained().await.map_err(ended)?
         {

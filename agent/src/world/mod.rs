@@ -1,5 +1,6 @@
 //! The one picture of what is true. It learns facts and says which keys they touch; it decides nothing and does nothing.
 
+pub mod autodetection;
 pub mod cni;
 pub mod kernel;
 pub mod learned;
@@ -14,6 +15,7 @@ use dataplane::want::RouteKey;
 use model::{NodeName, Prefix};
 
 use crate::fact::{ApiServerState, Fact, Source};
+pub use autodetection::Autodetection;
 pub use kernel::Kernel;
 pub use learned::Learned;
 pub use objects::Objects;
@@ -26,6 +28,8 @@ pub const ROUTERS_OF_A_LINK: usize = 4;
 pub struct World {
     /// Who we are.
     pub node: NodeName,
+    /// How its addresses are to be found.
+    pub autodetection: Autodetection,
     /// The configuration.
     pub objects: Objects,
     /// How it is with the API server; none where the objects are files.
@@ -116,6 +120,7 @@ impl World {
     /// Knows nothing but its name.
     pub fn new(node: NodeName) -> World {
         World {
+            autodetection: Autodetection::default(),
             objects: Objects::default(),
             api_server: None,
             kernel: Kernel::default(),
@@ -132,6 +137,10 @@ impl World {
     /// Takes a fact in.
     pub fn learn(&mut self, fact: Fact) -> Dirty {
         match fact {
+            Fact::Autodetection(autodetection) => {
+                self.autodetection = autodetection;
+                Dirty::everything()
+            }
             Fact::Object(fact) => self.objects.learn(*fact),
             Fact::ObjectGone(key) => self.objects.forget(&key),
             Fact::ObjectErrors(errors) => {
@@ -177,10 +186,15 @@ impl World {
     }
 
     fn learn_kernel(&mut self, event: KernelEvent) -> Dirty {
-        let dirty = self.kernel.learn(event);
-        // An interface's number may be another's later.
+        let links = || self.routers.iter().map(|(link, _)| link.get());
+        let before: BTreeSet<u32> = links().filter(|link| self.kernel.actual.links.contains_key(link)).collect();
+        let mut dirty = self.kernel.learn(event);
+        if dirty.routes == DirtyRoutes::All && self.autodetection.asks_for_routes() {
+            (dirty.bgp, dirty.tunnel) = (true, true);
+        }
+        // A link that has gone: its number may be another's later.
         let links = &self.kernel.actual.links;
-        self.routers.retain(|(link, _)| links.contains_key(&link.get()));
+        self.routers.retain(|(link, _)| links.contains_key(&link.get()) || !before.contains(&link.get()));
         dirty
     }
 

@@ -13,6 +13,9 @@ pub fn status(status: &NodeStatusView) -> String {
         text += &format!(" (AS {asn}, router id {id}, addresses {})", joined(&status.addresses));
     }
     text += &format!(" since {}.\n", when(&status.since));
+    for own in &status.own_addresses {
+        text += &format!("Its address {} is on {}: {}.\n", own.address, own.subnet, own.reason);
+    }
     text += if status.ready { "It is ready for pods.\n" } else { "It is not ready for pods.\n" };
     if let Some(drain) = &status.drain {
         let state = match drain.state {
@@ -26,6 +29,12 @@ pub fn status(status: &NodeStatusView) -> String {
     }
     for problem in &status.problems {
         text += &format!("  * {problem}\n");
+    }
+    if !status.advice.is_empty() {
+        text += "\nAdvice\n";
+    }
+    for advice in &status.advice {
+        text += &format!("  * {advice}\n");
     }
     for (family, name) in [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")] {
         text += &format!("\n{name} BGP status\n");

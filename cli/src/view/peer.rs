@@ -1,6 +1,6 @@
 //! `bgp peers`.
 
-use model::api::show::PeerView;
+use model::api::show::{PeerView, mesh_advice};
 
 use super::when;
 use crate::output::{Detail, column, columns, joined, optional, wide};
@@ -10,7 +10,7 @@ pub fn list(peers: &[PeerView], detail: Detail) -> String {
     if peers.is_empty() {
         return "No peers.\n".to_string();
     }
-    columns(
+    let table = columns(
         peers,
         detail,
         &[
@@ -37,7 +37,8 @@ pub fn list(peers: &[PeerView], detail: Detail) -> String {
             wide("LAST-ERROR", |p: &PeerView| optional(&p.last_error)),
             column("REASON", |p: &PeerView| p.reason.clone()),
         ],
-    )
+    );
+    mesh_advice(peers).map_or(table.clone(), |advice| format!("{table}\n{advice}\n"))
 }
 
 /// Of a dynamic peer with the range that it came from.

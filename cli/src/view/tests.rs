@@ -129,20 +129,30 @@ fn node_status_looks_like_calicoctls() {
         asn: Some(asn(64512)),
         router_id: "10.0.0.1".parse().ok(),
         addresses: vec![ip("10.0.0.1")],
+        own_addresses: vec![OwnAddressView {
+            address: ip("10.0.0.1"),
+            subnet: "10.0.0.0/24".parse().unwrap(),
+            reason: "InternalIP, on eth0".into(),
+        }],
         ready: true,
         problems: vec!["bgp.yaml: BGPPeer/tor: spec.peerIP: \"x\" is not an address".into()],
         drain: Some(DrainView { state: DrainState::Draining, reason: "margayctl node drain".into() }),
+        advice: vec!["margayctl says how".into()],
         peers: peers(),
     };
     check(
         node::status(&status),
         r#"
         margay-agent 0.1.0 is running on node n1 (AS 64512, router id 10.0.0.1, addresses 10.0.0.1) since 2020-02-02.
+        Its address 10.0.0.1 is on 10.0.0.0/24: InternalIP, on eth0.
         It is ready for pods.
         It is being drained (margayctl node drain).
 
         Problems
           * bgp.yaml: BGPPeer/tor: spec.peerIP: "x" is not an address
+
+        Advice
+          * margayctl says how
 
         IPv4 BGP status
         +--------------+-------------------+-------+------------+----------------------------+
@@ -156,6 +166,15 @@ fn node_status_looks_like_calicoctls() {
         No IPv6 peers found.
         "#,
     );
+}
+
+#[test]
+fn a_large_mesh_is_told_how_to_do_with_fewer_sessions() {
+    let mut mesh = peers()[..1].repeat(100);
+    assert!(!peer::list(&mesh, Detail::Normal).contains("route reflectors"));
+    mesh.extend(peers());
+    let list = peer::list(&mesh, Detail::Normal);
+    assert!(list.contains("\nthe node-to-node mesh has 101 sessions on this node: use route reflectors"), "{list}");
 }
 
 /// What scripts rely on: never to be renamed.

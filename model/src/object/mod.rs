@@ -43,7 +43,7 @@ pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
 pub use max_prefixes::{MaxPrefixes, MaxPrefixesAction};
 pub use meta::Meta;
 pub use network_policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
-pub use node::{GRACEFUL_SHUTDOWN, Node, NodeAddress, Service};
+pub use node::{GRACEFUL_SHUTDOWN, IPV4_ADDRESS, IPV6_ADDRESS, Node, NodeAddress, Service};
 pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse, read_value};
 pub use pod::{ContainerPort, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, Namespace, Pod};
 pub use secret::{Password, Secret, SecretKeyRef};

@@ -21,6 +21,9 @@ pub struct Node {
     pub ipv4: Option<NodeAddress>,
     /// Annotation `projectcalico.org/IPv6Address`, else the first IPv6 InternalIP.
     pub ipv6: Option<NodeAddress>,
+    /// Every InternalIP of `status.addresses`.
+    #[serde(default)]
+    pub internal_ips: Vec<IpAddr>,
     /// Annotation `projectcalico.org/ASNumber`.
     pub asn: Option<Asn>,
     /// Annotation `projectcalico.org/RouteReflectorClusterID`.
@@ -121,10 +124,11 @@ impl TryFrom<NodeWire> for Node {
         if pod_cidrs.is_empty() {
             pod_cidrs.extend(wire.spec.pod_cidr);
         }
+        let of_type = wire.status.addresses.iter().filter(|a| a.kind == "InternalIP");
+        let internal_ips: Vec<IpAddr> = of_type.filter_map(|a| a.address.parse().ok()).collect();
         let internal = |v4: bool| {
-            let of_type = wire.status.addresses.iter().filter(|a| a.kind == "InternalIP");
-            let mut parsed = of_type.filter_map(|a| a.address.parse::<IpAddr>().ok());
-            parsed.find(|a| a.is_ipv4() == v4).map(|address| NodeAddress { address, subnet: Prefix::host(address) })
+            let address = *internal_ips.iter().find(|a| a.is_ipv4() == v4)?;
+            Some(NodeAddress { address, subnet: Prefix::host(address) })
         };
         let notes = &meta.annotations;
         let ipv4 = annotation(notes, IPV4_ADDRESS, |t| node_address(t, IpAddr::is_ipv4))?.or_else(|| internal(true));
@@ -138,7 +142,8 @@ impl TryFrom<NodeWire> for Node {
             "false" => Ok(Service::In),
             _ => Err(format!("{t:?} is neither true nor false")),
         })?;
-        Ok(Node { name, pod_cidrs, ipv4, ipv6, asn, cluster_id, service: service.unwrap_or_default(), meta })
+        let service = service.unwrap_or_default();
+        Ok(Node { name, pod_cidrs, ipv4, ipv6, internal_ips, asn, cluster_id, service, meta })
     }
 }
 

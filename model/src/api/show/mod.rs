@@ -19,14 +19,14 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use self::bfd::{BfdState, BfdView};
-pub use self::bgp::{AsPathItem, PeerKind, PeerView, RoutePage, RouteView, SessionState};
+pub use self::bgp::{AsPathItem, PeerKind, PeerView, RoutePage, RouteView, SessionState, mesh_advice};
 pub use self::dump::{DumpCursor, DumpPage};
 pub use self::filter::{FilterTest, FilterTestView, Judged};
 pub use self::history::{ChangeKind, ChangeView};
 pub use self::ipam::{
     AddressView, BlockView, IpamCheckView, IpamView, LeaseView, PodState, PodView, PoolView, Problem,
 };
-pub use self::node::{DiagPart, DrainState, DrainView, NodeStatusView};
+pub use self::node::{DiagPart, DrainState, DrainView, NodeStatusView, OwnAddressView};
 pub use self::object::{ObjectErrorView, ObjectKind, ObjectView};
 pub use self::plan::{
     CutLines, CutPrefixes, Extent, FieldView, LineView, NowThen, PlanView, Proposal, SessionPlan, SessionStep, Step,

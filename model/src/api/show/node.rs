@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::PeerView;
-use crate::{Asn, RouterId};
+use crate::{Asn, Prefix, RouterId};
 
 /// How this node is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,15 +24,33 @@ pub struct NodeStatusView {
     pub router_id: Option<RouterId>,
     /// The node's addresses.
     pub addresses: Vec<IpAddr>,
+    /// The same with their subnets, and who says so.
+    #[serde(default)]
+    pub own_addresses: Vec<OwnAddressView>,
     /// An ADD can be served and the kernel is as the objects say.
     pub ready: bool,
     /// What is wrong, one sentence each; empty when all is well.
     pub problems: Vec<String>,
+    /// What works and would do better otherwise, one sentence each with the next step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<String>,
     /// Set while the node is taken out of service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainView>,
     /// In order of address.
     pub peers: Vec<PeerView>,
+}
+
+/// An address of this node, and why it is that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnAddressView {
+    /// The address.
+    pub address: IpAddr,
+    /// What CrossSubnet compares next hops with.
+    pub subnet: Prefix,
+    /// The annotation, the InternalIP or the method that found it, and the interface.
+    pub reason: String,
 }
 
 /// A node on its way out of service (RFC 8326).
