@@ -52,7 +52,7 @@ impl Cluster {
         // A change for all peers alike would be one without a name.
         let reset: Vec<String> =
             reset.map(|change| change.peer.map_or(change.field.to_string(), |peer| peer.to_string())).collect();
-        [text(changes.added.iter().copied().collect()), text(changes.removed.iter().copied().collect()), reset]
+        [text(changes.added.to_vec()), text(changes.removed.to_vec()), reset]
     }
 }
 
