@@ -170,7 +170,7 @@ fn node_status_looks_like_calicoctls() {
 
 #[test]
 fn a_large_mesh_is_told_how_to_do_with_fewer_sessions() {
-    let mut mesh = peers()[..1].repeat(100);
+    let mut mesh = vec![peers().swap_remove(0); 100];
     assert!(!peer::list(&mesh, Detail::Normal).contains("route reflectors"));
     mesh.extend(peers());
     let list = peer::list(&mesh, Detail::Normal);
