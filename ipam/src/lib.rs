@@ -10,6 +10,7 @@
 //! The agent uses [`Ledger`]: every change is decided, written, applied, in that order, so an answer that anybody saw is on record.
 
 pub mod ask;
+pub mod block;
 pub mod check;
 pub mod free;
 pub mod journal;

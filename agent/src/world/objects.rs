@@ -147,5 +147,10 @@ fn touches(object: &Object) -> Dirty {
         Object::Pod(_) | Object::Namespace(_) => Dirty::nothing(),
         // Says what is to be reported, not what is to be done.
         Object::CalicoNodeStatus(_) => Dirty::nothing(),
+        // A block is a route and an announcement.
+        Object::IpamBlock(_) | Object::BlockAffinity(_) => {
+            Dirty { bgp: true, tunnel: true, routes: DirtyRoutes::All, ..Dirty::default() }
+        }
+        Object::IpReservation(_) | Object::IpamConfiguration(_) | Object::IpamHandle(_) => Dirty::nothing(),
     }
 }

@@ -1,7 +1,8 @@
 //! The objects that configure margay: the very ones a cluster holds, read from YAML text.
 //!
 //! `v1` Node, Pod, Namespace, Secret · `networking.k8s.io/v1` NetworkPolicy · `projectcalico.org/v3` BGPConfiguration, BGPFilter, BGPPeer,
-//! CalicoNodeStatus, IPPool.
+//! CalicoNodeStatus, IPPool, and those of address management: IPAMBlock, BlockAffinity, IPAMHandle, IPAMConfiguration,
+//! IPReservation.
 //! Of Kubernetes' own kinds only the fields that margay uses are read, as their other fields are another's business.
 //! Of Calico's kinds every field is read: one that is not understood is an error that names it.
 
@@ -11,11 +12,16 @@ mod bgp_configuration;
 mod bgp_filter;
 mod bgp_peer;
 mod bgp_role;
+mod block_affinity;
 mod bmp;
 mod calico_node_status;
 pub mod crd;
 mod duration;
 mod ip_pool;
+mod ip_reservation;
+mod ipam_block;
+mod ipam_configuration;
+mod ipam_handle;
 mod label_selector;
 mod max_prefixes;
 mod meta;
@@ -36,10 +42,15 @@ pub use bgp_configuration::{Aggregate, BgpConfiguration, BindMode, Community, Na
 pub use bgp_filter::BgpFilter;
 pub use bgp_peer::{BgpPeer, NextHopMode, ReversePeering};
 pub use bgp_role::BgpRole;
+pub use block_affinity::{AffinityState, BlockAffinity, BlockAffinitySpec, Deleted};
 pub use bmp::{BmpStation, BmpTable};
 pub use calico_node_status::{CalicoNodeStatus, StatusClass};
 pub use duration::GoDuration;
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
+pub use ip_reservation::IpReservation;
+pub use ipam_block::{AllocationAttribute, IpamBlock, IpamBlockSpec, cidr_name};
+pub use ipam_configuration::IpamConfiguration;
+pub use ipam_handle::{IpamHandle, IpamHandleSpec};
 pub use max_prefixes::{MaxPrefixes, MaxPrefixesAction};
 pub use meta::Meta;
 pub use network_policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
@@ -108,6 +119,11 @@ kinds! {
     BgpFilter(BgpFilter): "projectcalico.org/v3" "BGPFilter" Cluster,
     CalicoNodeStatus(CalicoNodeStatus): "projectcalico.org/v3" "CalicoNodeStatus" Cluster,
     NetworkPolicy(Box<NetworkPolicy>): "networking.k8s.io/v1" "NetworkPolicy" Namespaced,
+    IpReservation(IpReservation): "projectcalico.org/v3" "IPReservation" Cluster,
+    IpamConfiguration(IpamConfiguration): "projectcalico.org/v3" "IPAMConfiguration" Cluster,
+    IpamBlock(Box<IpamBlock>): "projectcalico.org/v3" "IPAMBlock" Cluster,
+    BlockAffinity(Box<BlockAffinity>): "projectcalico.org/v3" "BlockAffinity" Cluster,
+    IpamHandle(Box<IpamHandle>): "projectcalico.org/v3" "IPAMHandle" Cluster,
 }
 
 /// Which object: kind, namespace where the kind has one, and name. Written `Kind/name` or `Kind/namespace/name`.
@@ -136,6 +152,22 @@ impl Kind {
         match self.scope() {
             Scope::Cluster => None,
             Scope::Namespaced => Some(written.unwrap_or_else(|| "default".into())),
+        }
+    }
+}
+
+impl Kind {
+    /// The kind that the older storage (`crd.projectcalico.org/v1`) has in the same form, where it is one of address management.
+    pub(crate) fn of_older_storage(api_version: &str, name: &str) -> Option<Kind> {
+        if api_version != "crd.projectcalico.org/v1" {
+            return None;
+        }
+        match name {
+            "IPAMBlock" => Some(Kind::IpamBlock),
+            "BlockAffinity" => Some(Kind::BlockAffinity),
+            "IPAMHandle" => Some(Kind::IpamHandle),
+            "IPAMConfig" => Some(Kind::IpamConfiguration),
+            _ => None,
         }
     }
 }

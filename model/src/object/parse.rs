@@ -153,13 +153,17 @@ fn document(file: &str, value: Value) -> Document {
         let Invalid { field, message } = invalid;
         Document::Bad(key, ObjectError { file: file.to_string(), object, field, message })
     };
-    let kind = match Kind::ALL.iter().find(|(_, _, k)| *k == kind_name) {
-        Some((kind, version, _)) if *version == api_version => *kind,
-        Some((_, version, _)) => {
+    let named = Kind::ALL.iter().find(|(_, _, k)| *k == kind_name);
+    let kind = match (Kind::of_older_storage(&api_version, &kind_name), named) {
+        (Some(kind), _) => kind,
+        (None, Some((kind, version, _))) if *version == api_version => *kind,
+        (None, Some((_, version, _))) => {
             return bad(None, Invalid::field("apiVersion", format!("must be {version}, not {api_version:?}")));
         }
-        None if kind_name.is_empty() => return bad(None, Invalid::field("kind", "is missing")),
-        None => return bad(None, Invalid::field("kind", format!("{kind_name} is not a kind that margay reads"))),
+        (None, None) if kind_name.is_empty() => return bad(None, Invalid::field("kind", "is missing")),
+        (None, None) => {
+            return bad(None, Invalid::field("kind", format!("{kind_name} is not a kind that margay reads")));
+        }
     };
     if name.is_empty() {
         return bad(None, Invalid::field("metadata.name", "is missing"));
@@ -197,6 +201,13 @@ fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Inv
         Kind::NetworkPolicy => {
             Object::NetworkPolicy(Box::new(calico::<network_policy::NetworkPolicySpec>(value)?.check(warnings)?))
         }
+        Kind::IpReservation => Object::IpReservation(calico::<ip_reservation::IpReservationSpec>(value)?.check()?),
+        Kind::IpamConfiguration => {
+            Object::IpamConfiguration(calico::<ipam_configuration::IpamConfigurationSpec>(value)?.check(warnings)?)
+        }
+        Kind::IpamBlock => Object::IpamBlock(Box::new(calico::<IpamBlockSpec>(value)?.check()?)),
+        Kind::BlockAffinity => Object::BlockAffinity(Box::new(calico::<BlockAffinitySpec>(value)?.check()?)),
+        Kind::IpamHandle => Object::IpamHandle(Box::new(calico::<IpamHandleSpec>(value)?.check()?)),
     })
 }
 
