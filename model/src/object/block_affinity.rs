@@ -45,7 +45,8 @@ pub struct BlockAffinitySpec {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum AffinityState {
-    /// Made, while the block is not: nothing is routed by it.
+    /// Made, while the block is not: nothing is routed by it. What says nothing counts as this.
+    #[serde(alias = "")]
     Pending,
     /// The block is this node's.
     Confirmed,
