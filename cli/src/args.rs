@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use model::api::show::{BgpTable, ObjectKind};
+use model::api::show::{BgpTable, ObjectKind, ServiceRef};
 use model::object::GoDuration;
 use model::{Prefix, Protocol};
 
@@ -45,6 +45,9 @@ pub enum Command {
     /// Pods that this node plumbed.
     #[command(subcommand)]
     Pod(PodCommand),
+    /// Service addresses that this node announces.
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Objects as they are in force.
     Get(GetArguments),
     /// Validate a directory of object files, without an agent. Exit status 1 if anything is wrong.
@@ -273,6 +276,17 @@ pub enum IpamCommand {
 pub enum PodCommand {
     /// All pods on this node.
     List {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ServiceCommand {
+    /// Which service addresses this node announces over BGP, and why or why not.
+    Show {
+        /// Only this one: NAMESPACE/NAME.
+        service: Option<ServiceRef>,
         #[command(flatten)]
         output: Output,
     },

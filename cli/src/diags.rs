@@ -56,6 +56,7 @@ fn of_agent(client: &mut Client) -> Vec<DiagPart> {
     let views = [
         ("node-status.json", Show::NodeStatus),
         ("pods.json", Show::Pods),
+        ("services.json", Show::Services { of: None }),
         ("ipam.json", Show::Ipam),
         ("ipam-check.json", Show::IpamCheck),
         ("object-errors.json", Show::ObjectErrors),

@@ -22,12 +22,12 @@ use clap::{CommandFactory, Parser};
 use model::api::Show;
 use model::api::show::{
     AddressView, BgpRoutes, ChangeView, IpamCheckView, IpamView, NodeStatusView, ObjectErrorView, ObjectView, PeerView,
-    PodView, RouteWhyView, StationView,
+    PodView, RouteWhyView, ServicesView, StationView,
 };
 
 use self::args::{
     Arguments, BgpCommand, Command, FilterCommand, GetArguments, IpamCommand, NodeCommand, PodCommand, PolicyCommand,
-    RouteCommand,
+    RouteCommand, ServiceCommand,
 };
 use self::client::Client;
 use self::output::{Detail, Format, print, print_structured};
@@ -74,6 +74,13 @@ fn run(arguments: Arguments) -> anyhow::Result<Verdict> {
         Command::Pod(PodCommand::List { output }) => {
             let pods: Vec<PodView> = client.show(Show::Pods)?;
             show(&pods, output.format, |detail| view::pod::list(&pods, detail))?;
+        }
+        Command::Service(ServiceCommand::Show { service, output }) => {
+            let services: ServicesView = client.show(Show::Services { of: service.clone() })?;
+            if let Some(service) = service.filter(|_| services.services.is_empty()) {
+                anyhow::bail!("no Service {service} with addresses is known here: {}", view::service::NOT_KNOWN);
+            }
+            show(&services, output.format, |_| view::service::show(&services))?;
         }
         Command::Get(get) => get_objects(&mut client, get)?,
         Command::Plan { path, output } => return plan::plan(&mut client, &path, output.format),

@@ -76,7 +76,7 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
     config.aggregates = super::aggregates::aggregates(world);
     config.own = node.pod_cidrs.clone();
     config.pools = objects.pools().map(|p| p.cidr).collect();
-    config.originate = originate(objects, node, &settings);
+    config.originate = originate(world, node, &settings);
     let mut peers = Peers {
         world,
         objects,
@@ -161,31 +161,32 @@ fn router_id(node: &Node) -> Option<RouterId> {
     }
 }
 
-/// The node's own pod CIDRs, except those in a pool that says otherwise.
-fn originate(objects: &Objects, node: &Node, settings: &Settings) -> BTreeMap<Prefix, Origination> {
-    let mut originate = BTreeMap::new();
-    for prefix in &node.pod_cidrs {
-        let withheld = objects.pools().any(|pool| pool.disable_bgp_export && pool.cidr.covers(prefix));
-        if withheld {
-            continue;
-        }
-        let advertisements = settings.prefix_advertisements(prefix.family());
-        let mut origination = Origination::default();
-        for community in advertisements.filter(|a| a.cidr.covers(prefix)).flat_map(|a| &a.communities) {
-            match community {
-                Community::Standard(high, low) => {
-                    origination.communities.push((u32::from(*high) << 16) | u32::from(*low));
-                }
-                Community::Large(a, b, c) => origination.large_communities.push([*a, *b, *c]),
+/// The node's own pod CIDRs, except those in a pool that says otherwise, and service addresses.
+fn originate(world: &World, node: &Node, settings: &Settings) -> BTreeMap<Prefix, Origination> {
+    let withheld =
+        |prefix: &Prefix| world.objects.pools().any(|pool| pool.disable_bgp_export && pool.cidr.covers(prefix));
+    let blocks = node.pod_cidrs.iter().copied().filter(|prefix| !withheld(prefix));
+    let all = blocks.chain(super::services::announced(world));
+    all.map(|prefix| (prefix, origination(prefix, settings))).collect()
+}
+
+/// The communities that go with a prefix.
+fn origination(prefix: Prefix, settings: &Settings) -> Origination {
+    let advertisements = settings.prefix_advertisements(prefix.family());
+    let mut origination = Origination::default();
+    for community in advertisements.filter(|a| a.cidr.covers(&prefix)).flat_map(|a| &a.communities) {
+        match community {
+            Community::Standard(high, low) => {
+                origination.communities.push((u32::from(*high) << 16) | u32::from(*low));
             }
+            Community::Large(a, b, c) => origination.large_communities.push([*a, *b, *c]),
         }
-        origination.communities.sort_unstable();
-        origination.communities.dedup();
-        origination.large_communities.sort_unstable();
-        origination.large_communities.dedup();
-        originate.insert(*prefix, origination);
     }
-    originate
+    origination.communities.sort_unstable();
+    origination.communities.dedup();
+    origination.large_communities.sort_unstable();
+    origination.large_communities.dedup();
+    origination
 }
 
 /// Peers as they are found, the more particular first.

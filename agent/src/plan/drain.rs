@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bgp::config::Drain;
-use model::object::{GRACEFUL_SHUTDOWN, GoDuration, Node, Service};
+use model::object::{GRACEFUL_SHUTDOWN, GoDuration, Node, Standing};
 
 use crate::world::World;
 
@@ -17,8 +17,10 @@ pub fn drain(world: &World, node: &Node) -> Option<(Drain, String)> {
     let wait = configured.find_map(|c| c.graceful_shutdown_time).map_or(WAIT, |time| time.0);
     let (message, who) = match (&world.drained, node.service) {
         (Some(message), _) => (message.clone(), "margayctl node drain".to_string()),
-        (None, Service::Out) => (String::new(), format!("annotation {GRACEFUL_SHUTDOWN} of Node {}", node.name)),
-        (None, Service::In) => return None,
+        (None, Standing::OutOfService) => {
+            (String::new(), format!("annotation {GRACEFUL_SHUTDOWN} of Node {}", node.name))
+        }
+        (None, Standing::InService) => return None,
     };
     let message = if message.is_empty() { format!("node {} is taken out of service", node.name) } else { message };
     let reason = format!("{who}: \"{message}\"; sessions end {} after their peers are told", GoDuration(wait));

@@ -17,3 +17,4 @@ mod neighbours;
 pub mod own;
 pub mod pods;
 pub mod routes;
+pub mod services;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use model::object::{Kind, Object};
 
+use super::services::announces_services;
+
 /// Objects to be watched beside those that always are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
@@ -34,5 +36,11 @@ pub fn of(object: &Object) -> Needs {
         Object::BgpConfiguration(configuration) => configuration.node_mesh_password.as_ref(),
         _ => None,
     };
-    Needs { secrets: password.map(|reference| reference.name.clone()).into_iter().collect(), kinds: BTreeSet::new() }
+    let kinds = match object {
+        Object::BgpConfiguration(configuration) if announces_services(configuration) => {
+            BTreeSet::from([Kind::Service, Kind::EndpointSlice])
+        }
+        _ => BTreeSet::new(),
+    };
+    Needs { secrets: password.map(|reference| reference.name.clone()).into_iter().collect(), kinds }
 }

@@ -14,6 +14,7 @@ use model::{Prefix, kernel};
 use super::aggregates::{self, aggregates, of_aggregate};
 use super::encap::{Encap, Encaps};
 use super::gateways::gateways;
+use super::services::block_around;
 use crate::world::World;
 
 /// One route: where it comes from, and what should be in the kernel for it.
@@ -36,6 +37,8 @@ pub enum Unusable {
     NoTunnel,
     /// The pod's link is not there.
     NoLink(String),
+    /// It lies in a block of service addresses: packets to them are for this node's own kube-proxy.
+    ServiceAddresses(Prefix),
 }
 
 impl fmt::Display for Unusable {
@@ -46,6 +49,9 @@ impl fmt::Display for Unusable {
                 write!(f, "next hop {} can't be reached: no route to it", hops.join(", "))
             }
             Unusable::NoTunnel => write!(f, "{} is not there: has the kernel an ipip module?", kernel::TUNNEL),
+            Unusable::ServiceAddresses(block) => {
+                write!(f, "lies in service addresses {block}, which every node's own kube-proxy serves")
+            }
             Unusable::NoLink(name) => write!(f, "link {name} is not there"),
         }
     }
@@ -127,6 +133,10 @@ impl<'a> Router<'a> {
 
     fn of_learned(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
         let best: &Best = self.world.learned.best(prefix)?;
+        if let Some(block) = block_around(self.world, prefix) {
+            let route = Err(Unusable::ServiceAddresses(block));
+            return Some(RoutePlan { source: RouteSource::Bgp, route, encap: Arc::default() });
+        }
         let shared = (self.encaps.pool(prefix), best.next_hops.clone());
         let lead = match self.leads.get(&shared) {
             Some(lead) => lead.clone(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use model::Time;
 use model::api::show::{DrainState, DrainView};
 use model::api::{Answer, RefusalCode, Reply};
-use model::object::{GRACEFUL_SHUTDOWN, Service};
+use model::object::{GRACEFUL_SHUTDOWN, Standing};
 
 use super::{Reconciler, refuse};
 use crate::fact::Fact;
@@ -55,7 +55,7 @@ impl Reconciler {
         }
         self.learn(Fact::Drained(None), now);
         let node = self.world.objects.node(&self.world.node);
-        if node.is_some_and(|node| node.service == Service::Out) {
+        if node.is_some_and(|node| node.service == Standing::OutOfService) {
             let message = format!("the node stays drained: its Node object has the annotation {GRACEFUL_SHUTDOWN}");
             return refuse(RefusalCode::Invalid, message);
         }

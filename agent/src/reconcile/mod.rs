@@ -7,6 +7,7 @@ mod history;
 mod journal;
 mod laying;
 mod pods;
+mod services;
 mod show;
 
 use std::collections::BTreeSet;

@@ -28,6 +28,7 @@ impl Reconciler {
             Show::IpamAddress { ip } => answer(&self.address(ip)),
             Show::IpamCheck => answer(&self.ipam_check()),
             Show::Pods => answer(&self.pods()),
+            Show::Services { of } => answer(&self.services(of.as_ref())),
             Show::Objects { kind, name } => answer(&self.objects(kind, name.as_deref())),
             Show::ObjectErrors => answer(&self.object_errors()),
             Show::History { of } => answer(&self.history.view(of.as_deref(), &self.world.kernel.actual.names())),
@@ -102,7 +103,11 @@ impl Reconciler {
         let covering = lengths.filter_map(|length| Prefix::masked(asked.address(), length).ok());
         let found = covering.filter_map(|p| self.desired.routes.get_key_value(&p)).next();
         let route = found.map(|(prefix, plan)| self.installed(prefix, plan));
+        let service = crate::plan::services::block_around(&self.world, &asked);
         let verdict = match &route {
+            None if let Some(block) = service => {
+                format!("in service addresses {block}: kube-proxy serves {asked} on every node, no route leads to it")
+            }
             None => format!("no route of ours leads to {asked}"),
             Some(route) if route.installed => format!("in the kernel: {}", route.reason),
             Some(route) => format!("not in the kernel: {}", route.reason),

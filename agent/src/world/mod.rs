@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 
 use dataplane::actual::KernelEvent;
 use dataplane::want::RouteKey;
+use model::object::Object;
 use model::{NodeName, Prefix};
 
 use crate::fact::{ApiServerState, Fact, Source};
@@ -141,7 +142,13 @@ impl World {
                 self.autodetection = autodetection;
                 Dirty::everything()
             }
-            Fact::Object(fact) => self.objects.learn(*fact),
+            Fact::Object(mut fact) => {
+                if let Object::EndpointSlice(slice) = &mut fact.object {
+                    // A cluster has many endpoints; whether one is here is all that is asked.
+                    slice.keep_only(&self.node);
+                }
+                self.objects.learn(*fact)
+            }
             Fact::ObjectGone(key) => self.objects.forget(&key),
             Fact::ObjectErrors(errors) => {
                 self.objects.errors = errors;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::object::{
-    BgpConfiguration, BgpFilter, BgpPeer, CalicoNodeStatus, IpPool, Kind, Namespace, Node, Object, ObjectError,
-    ObjectKey, Password, Pod, Secret, SecretKeyRef,
+    BgpConfiguration, BgpFilter, BgpPeer, CalicoNodeStatus, EndpointSlice, IpPool, Kind, Namespace, Node, Object,
+    ObjectError, ObjectKey, Password, Pod, Secret, SecretKeyRef, Service,
 };
 use model::{NodeName, PodRef};
 
@@ -24,7 +24,12 @@ impl Objects {
     pub fn learn(&mut self, fact: ObjectFact) -> Dirty {
         let key = fact.object.key();
         let touched = touches(&fact.object);
-        let before = self.all.insert(key, fact);
+        let before = self.all.insert(key.clone(), fact);
+        let says_the_same = |before: &ObjectFact| self.all.get(&key).is_some_and(|now| now.object == before.object);
+        if matches!(key.kind, Kind::Service | Kind::EndpointSlice) && before.as_ref().is_some_and(says_the_same) {
+            // Most of what happens to endpoints happens on other nodes.
+            return Dirty::nothing();
+        }
         touched.and(before.map(|b| touches(&b.object)).unwrap_or_default())
     }
 
@@ -87,6 +92,16 @@ impl Objects {
         }
     }
 
+    /// All Services, in order of namespace and name.
+    pub fn services(&self) -> impl Iterator<Item = &Service> {
+        self.of(Kind::Service).filter_map(|o| if let Object::Service(s) = o { Some(s) } else { None })
+    }
+
+    /// All EndpointSlices, in order of namespace and name.
+    pub fn endpoint_slices(&self) -> impl Iterator<Item = &EndpointSlice> {
+        self.of(Kind::EndpointSlice).filter_map(|o| if let Object::EndpointSlice(s) = o { Some(s) } else { None })
+    }
+
     /// A pod by namespace and name.
     pub fn pod(&self, reference: &PodRef) -> Option<&Pod> {
         match self.object(Kind::Pod, Some(&reference.namespace), &reference.name)? {
@@ -138,11 +153,12 @@ fn touches(object: &Object) -> Dirty {
         Object::BgpPeer(peer) if peer.reachable_by.is_some() => {
             Dirty { bgp: true, routes: DirtyRoutes::All, ..Dirty::default() }
         }
-        // Aggregates are routes, too.
-        Object::BgpConfiguration(_) => Dirty { bgp: true, routes: DirtyRoutes::All, ..Dirty::default() },
+        // Aggregates are routes, too, and the ends of packets to services are dropped.
+        Object::BgpConfiguration(_) => Dirty { bgp: true, nat: true, routes: DirtyRoutes::All, ..Dirty::default() },
         Object::BgpPeer(_) | Object::BgpFilter(_) | Object::Secret(_) => Dirty { bgp: true, ..Dirty::default() },
         // The agent does not enforce them: the object's own warning says so.
         Object::NetworkPolicy(_) => Dirty::nothing(),
+        Object::Service(_) | Object::EndpointSlice(_) => Dirty { bgp: true, ..Dirty::default() },
         // Read when a pod is attached; nothing follows from them by themselves.
         Object::Pod(_) | Object::Namespace(_) => Dirty::nothing(),
         // Says what is to be reported, not what is to be done.

@@ -10,6 +10,7 @@ pub mod peer;
 pub mod plan;
 pub mod pod;
 pub mod route;
+pub mod service;
 pub mod station;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use super::bgp_peer::long_lived;
 use super::bmp::{self, BmpStation};
 use super::parse::{Envelope, Invalid, Warnings};
 use super::secret::PasswordSource;
+use super::service_blocks::{Aggregation, ServiceBlock, ServiceBlocks};
 use super::{GoDuration, Meta, SecretKeyRef};
 use crate::{Asn, Prefix};
 
@@ -48,6 +49,9 @@ pub struct BgpConfiguration {
     pub aggregates: Vec<Aggregate>,
     /// `prefixAdvertisements`: communities that go with what is advertised inside a prefix.
     pub prefix_advertisements: Vec<PrefixAdvertisement>,
+    /// `serviceClusterIPs` and the like: which service addresses are announced. Only `default` says.
+    #[serde(default)]
+    pub services: ServiceBlocks,
 }
 
 /// Where the speaker listens.
@@ -184,9 +188,8 @@ pub(super) struct BgpConfigurationSpec {
     /// Prefixes inside which load balancer IPs of services are advertised.
     #[serde(rename = "serviceLoadBalancerIPs")]
     service_load_balancer_ips: Option<Vec<ServiceBlock>>,
-    /// Whether the prefixes are advertised as they are (Enabled, the default) or address by address (Disabled).
-    #[schemars(extend("enum" = ["Enabled", "Disabled"]))]
-    service_load_balancer_aggregation: Option<String>,
+    /// Whether blocks of load balancers' addresses are advertised as they are (Enabled, the default), or each address by itself (Disabled).
+    service_load_balancer_aggregation: Option<Aggregation>,
     /// The address at which pods peer with their node (Calico's). No effect yet.
     #[serde(rename = "localWorkloadPeeringIPV4")]
     local_workload_peering_ipv4: Option<String>,
@@ -235,14 +238,6 @@ fn resolved(texts: &[String], names: &[NamedCommunity], field: &str) -> Result<V
     texts.iter().map(value).collect()
 }
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ServiceBlock {
-    /// The prefix.
-    #[serde(rename = "cidr")]
-    _cidr: Prefix,
-}
-
 impl Envelope<BgpConfigurationSpec> {
     pub(super) fn check(self, warnings: &mut Warnings) -> Result<BgpConfiguration, Invalid> {
         let spec = self.spec;
@@ -262,15 +257,19 @@ impl Envelope<BgpConfigurationSpec> {
             return Err(Invalid::field("spec.gracefulShutdownTime", "must be at most 1h"));
         }
         bmp::check(&spec.bmp)?;
+        let services = ServiceBlocks::check(
+            [
+                ("spec.serviceClusterIPs", spec.service_cluster_ips),
+                ("spec.serviceExternalIPs", spec.service_external_ips),
+                ("spec.serviceLoadBalancerIPs", spec.service_load_balancer_ips),
+            ],
+            spec.service_load_balancer_aggregation.unwrap_or_default(),
+        )?;
+        if name != "default" && services != ServiceBlocks::default() {
+            warnings
+                .add("spec", "service addresses have no effect here: BGPConfiguration default has them for all nodes");
+        }
         let not_yet = [
-            ("serviceClusterIPs", spec.service_cluster_ips.is_some(), "service addresses are not advertised yet"),
-            ("serviceExternalIPs", spec.service_external_ips.is_some(), "service addresses are not advertised yet"),
-            (
-                "serviceLoadBalancerIPs",
-                spec.service_load_balancer_ips.is_some(),
-                "service addresses are not advertised yet",
-            ),
-            ("serviceLoadBalancerAggregation", spec.service_load_balancer_aggregation.is_some(), "has no effect yet"),
             ("localWorkloadPeeringIPV4", spec.local_workload_peering_ipv4.is_some(), "has no effect yet"),
             ("localWorkloadPeeringIPV6", spec.local_workload_peering_ipv6.is_some(), "has no effect yet"),
             ("ipv4NormalRoutePriority", spec.ipv4_normal_route_priority.is_some(), "has no effect: the metric is 1024"),
@@ -322,6 +321,7 @@ impl Envelope<BgpConfigurationSpec> {
             communities: spec.communities,
             prefix_advertisements,
             aggregates,
+            services,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The objects that configure margay: the very ones a cluster holds, read from YAML text.
 //!
-//! `v1` Node, Pod, Namespace, Secret · `networking.k8s.io/v1` NetworkPolicy · `projectcalico.org/v3` BGPConfiguration, BGPFilter, BGPPeer,
+//! `v1` Node, Pod, Namespace, Secret, Service · `discovery.k8s.io/v1` EndpointSlice ·
+//! `networking.k8s.io/v1` NetworkPolicy · `projectcalico.org/v3` BGPConfiguration, BGPFilter, BGPPeer,
 //! CalicoNodeStatus, IPPool, and those of address management: IPAMBlock, BlockAffinity, IPAMHandle, IPAMConfiguration,
 //! IPReservation.
 //! Of Kubernetes' own kinds only the fields that margay uses are read, as their other fields are another's business.
@@ -17,6 +18,7 @@ mod bmp;
 mod calico_node_status;
 pub mod crd;
 mod duration;
+mod endpoint_slice;
 mod ip_pool;
 mod ip_reservation;
 mod ipam_block;
@@ -30,6 +32,8 @@ mod node;
 mod parse;
 mod pod;
 mod secret;
+mod service;
+mod service_blocks;
 mod whom;
 
 use std::fmt;
@@ -46,6 +50,7 @@ pub use block_affinity::{AffinityState, BlockAffinity, BlockAffinitySpec, Delete
 pub use bmp::{BmpStation, BmpTable};
 pub use calico_node_status::{CalicoNodeStatus, StatusClass};
 pub use duration::GoDuration;
+pub use endpoint_slice::EndpointSlice;
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
 pub use ip_reservation::IpReservation;
 pub use ipam_block::{AllocationAttribute, IpamBlock, IpamBlockSpec, cidr_name};
@@ -54,10 +59,14 @@ pub use ipam_handle::{IpamHandle, IpamHandleSpec};
 pub use max_prefixes::{MaxPrefixes, MaxPrefixesAction};
 pub use meta::Meta;
 pub use network_policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
-pub use node::{GRACEFUL_SHUTDOWN, IPV4_ADDRESS, IPV6_ADDRESS, Node, NodeAddress, Service};
+pub use node::{
+    EXCLUDE_FROM_LOAD_BALANCERS, GRACEFUL_SHUTDOWN, IPV4_ADDRESS, IPV6_ADDRESS, Node, NodeAddress, Standing,
+};
 pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse, read_value};
 pub use pod::{ContainerPort, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, Namespace, Pod};
 pub use secret::{Password, Secret, SecretKeyRef};
+pub use service::{Service, ServiceType, TrafficPolicy};
+pub use service_blocks::{Aggregation, ServiceBlocks};
 pub use whom::{PeerAddress, SourceAddress, Whom};
 
 /// From one line for each kind: [`Object`], [`Kind`], and what is the same for all of them.
@@ -124,6 +133,8 @@ kinds! {
     IpamBlock(Box<IpamBlock>): "projectcalico.org/v3" "IPAMBlock" Cluster,
     BlockAffinity(Box<BlockAffinity>): "projectcalico.org/v3" "BlockAffinity" Cluster,
     IpamHandle(Box<IpamHandle>): "projectcalico.org/v3" "IPAMHandle" Cluster,
+    Service(Service): "v1" "Service" Namespaced,
+    EndpointSlice(EndpointSlice): "discovery.k8s.io/v1" "EndpointSlice" Namespaced,
 }
 
 /// Which object: kind, namespace where the kind has one, and name. Written `Kind/name` or `Kind/namespace/name`.

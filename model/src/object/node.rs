@@ -30,17 +30,17 @@ pub struct Node {
     pub cluster_id: Option<ClusterId>,
     /// Annotation `projectcalico.org/GracefulShutdown`: the node is taken out of service (RFC 8326). Margay's own.
     #[serde(default)]
-    pub service: Service,
+    pub service: Standing,
 }
 
 /// Whether a node is in service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub enum Service {
+pub enum Standing {
     /// It is.
     #[default]
-    In,
+    InService,
     /// Its peers are told to turn to others, and then its sessions end.
-    Out,
+    OutOfService,
 }
 
 /// A node's address with the subnet it lies on; without a length in the annotation the subnet is the address alone.
@@ -60,6 +60,8 @@ pub const IPV6_ADDRESS: &str = "projectcalico.org/IPv6Address";
 pub const AS_NUMBER: &str = "projectcalico.org/ASNumber";
 /// Annotation that makes the node a route reflector.
 pub const CLUSTER_ID: &str = "projectcalico.org/RouteReflectorClusterID";
+/// Label that keeps a node from attracting traffic to service addresses (Kubernetes `LabelNodeExcludeBalancers`).
+pub const EXCLUDE_FROM_LOAD_BALANCERS: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// Annotation that takes the node out of service: `true` or `false`.
 pub const GRACEFUL_SHUTDOWN: &str = "projectcalico.org/GracefulShutdown";
 
@@ -70,6 +72,10 @@ impl Node {
             crate::Family::Ipv4 => self.ipv4.as_ref(),
             crate::Family::Ipv6 => self.ipv6.as_ref(),
         }
+    }
+    /// Whether it announces no service addresses: the label alone says so, unless it says `false`.
+    pub fn is_excluded_from_load_balancers(&self) -> bool {
+        self.meta.labels.get(EXCLUDE_FROM_LOAD_BALANCERS).is_some_and(|value| value != "false")
     }
     /// The IPv4 address.
     pub fn ipv4(&self) -> Option<Ipv4Addr> {
@@ -138,8 +144,8 @@ impl TryFrom<NodeWire> for Node {
             t.parse::<ClusterId>().map_err(|_| format!("{t:?} is not a cluster id (a dotted quad such as 244.0.0.1)"))
         })?;
         let service = annotation(notes, GRACEFUL_SHUTDOWN, |t| match t {
-            "true" => Ok(Service::Out),
-            "false" => Ok(Service::In),
+            "true" => Ok(Standing::OutOfService),
+            "false" => Ok(Standing::InService),
             _ => Err(format!("{t:?} is neither true nor false")),
         })?;
         let service = service.unwrap_or_default();

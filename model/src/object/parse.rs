@@ -33,7 +33,7 @@ pub enum Document {
 pub struct Found {
     /// What it says.
     pub object: Object,
-    /// As it was written; of a Secret nothing.
+    /// As it was written; of Secrets, Services and EndpointSlices nothing.
     pub written: Value,
     /// What is odd about it.
     pub warnings: Vec<Warning>,
@@ -171,7 +171,9 @@ fn document(file: &str, value: Value) -> Document {
     let namespace = kind.namespace((!namespace.is_empty()).then_some(namespace));
     let key = ObjectKey { kind, namespace, name: name.clone() };
     let mut warnings = Warnings::default();
-    let written = if kind == Kind::Secret { Value::Null } else { value.clone() };
+    // A Secret's is nobody's business, and there are too many endpoints to keep what is not used of them.
+    let kept = !matches!(kind, Kind::Secret | Kind::Service | Kind::EndpointSlice);
+    let written = if kept { value.clone() } else { Value::Null };
     match read(kind, value, &mut warnings) {
         Err(invalid) => bad(Some(key), invalid),
         Ok(object) => {
@@ -188,6 +190,8 @@ fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Inv
         Kind::Pod => Object::Pod(typed::<pod::PodWire>(value)?.into()),
         Kind::Namespace => Object::Namespace(typed::<pod::NamespaceWire>(value)?.into()),
         Kind::Secret => Object::Secret(Secret::try_from(typed::<secret::SecretWire>(value)?)?),
+        Kind::Service => Object::Service(Service::try_from(typed::<service::ServiceWire>(value)?)?),
+        Kind::EndpointSlice => Object::EndpointSlice(typed::<endpoint_slice::EndpointSliceWire>(value)?.into()),
         Kind::BgpConfiguration => {
             Object::BgpConfiguration(calico::<bgp_configuration::BgpConfigurationSpec>(value)?.check(warnings)?)
         }
@@ -408,7 +412,7 @@ status:
 
     #[test]
     fn names_of_communities_are_resolved() {
-        let text = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {serviceClusterIPs: [{cidr: 10.96.0.0/12}], \
+        let text = "apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {ignoredInterfaces: [eth9], \
             communities: [{name: blue, value: '65000:1'}], prefixAdvertisements: [{cidr: 10.0.0.0/8, communities: [blue, '1:2:3']}]}";
         let documents = parse("f.yaml", text).documents;
         let [Document::Object(found)] = documents.as_slice() else { panic!("{documents:?}") };

@@ -56,6 +56,8 @@ pub const KINDS: &[Watched] = &[
     watched(Kind::CalicoNodeStatus, "caliconodestatuses", Part::Whole, When::Always),
     watched(Kind::IpReservation, "ipreservations", Part::Whole, When::Always),
     watched(Kind::IpamConfiguration, "ipamconfigurations", Part::Whole, When::Always),
+    watched(Kind::Service, "services", Part::Whole, When::Needed),
+    watched(Kind::EndpointSlice, "endpointslices", Part::Whole, When::Needed),
 ];
 
 /// Kinds that are not watched: there are as many of them as nodes or pods, and a node needs to know but a few, which it

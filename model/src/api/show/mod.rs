@@ -12,6 +12,7 @@ mod node;
 mod object;
 mod plan;
 mod route;
+mod service;
 mod station;
 
 use std::net::IpAddr;
@@ -32,6 +33,9 @@ pub use self::plan::{
     CutLines, CutPrefixes, Extent, FieldView, LineView, NowThen, PlanView, Proposal, SessionPlan, SessionStep, Step,
 };
 pub use self::route::{InstalledPage, InstalledRouteView, RouteKind, RouteSource, RouteWhyView};
+pub use self::service::{
+    ServiceAddressKind, ServiceAddressView, ServiceBlockView, ServiceRef, ServiceView, ServicesView,
+};
 pub use self::station::{StationState, StationView};
 use crate::Prefix;
 
@@ -80,6 +84,12 @@ pub enum Show {
     IpamCheck,
     /// A list of [`PodView`], in order of namespace and name.
     Pods,
+    /// [`ServicesView`]: which service addresses this node announces.
+    Services {
+        /// Only this Service.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of: Option<ServiceRef>,
+    },
     /// A list of [`ObjectView`], in order of name.
     Objects {
         /// Which kind.
