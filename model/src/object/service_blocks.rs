@@ -31,7 +31,7 @@ pub enum Aggregation {
     Disabled,
 }
 
-/// An item of the lists.
+/// A block of service addresses.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceBlock {
