@@ -1,5 +1,7 @@
 //! The examples that people copy are good, each for itself and all together.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
