@@ -53,7 +53,8 @@ pub struct ApiServer {
     runtime: tokio::runtime::Handle,
     address: String,
     namespace: String,
-    current: Arc<Mutex<(Client, Instant)>>,
+    /// With the time at which it was last made anew.
+    current: Arc<Mutex<(Client, Option<Instant>)>>,
 }
 
 impl ApiServer {
@@ -68,7 +69,7 @@ impl ApiServer {
             runtime: runtime.handle().clone(),
             address: address.trim_end_matches('/').to_string(),
             namespace,
-            current: Arc::new(Mutex::new((client, Instant::now()))),
+            current: Arc::new(Mutex::new((client, None))),
         };
         std::thread::Builder::new()
             .name("api-server".into())
@@ -98,8 +99,8 @@ impl ApiServer {
 
     /// The server refused our credentials (401): they are read again, in case that the files have changed meanwhile.
     pub async fn renew(&self) {
-        let due = self.current.lock().unwrap_or_else(PoisonError::into_inner).1.elapsed() >= RENEWAL;
-        if !due {
+        let before = self.current.lock().unwrap_or_else(PoisonError::into_inner).1;
+        if before.is_some_and(|at| at.elapsed() < RENEWAL) {
             return;
         }
         let client = match config(&self.access).await {
@@ -107,7 +108,7 @@ impl ApiServer {
             Err(error) => Err(error),
         };
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.1 = Instant::now();
+        current.1 = Some(Instant::now());
         match client {
             Ok(client) => current.0 = client,
             Err(error) => tracing::warn!(%error, "the credentials can't be read again; the old ones stay"),

@@ -197,8 +197,8 @@ struct Loop {
     speaker: speaker::Handle,
     routers: Routers,
     told: watch::Sender<Status>,
-    /// ADDs for links whose namesakes are still being removed.
-    waiting: Vec<Asked>,
+    /// ADDs that wait for something, each with the time at which it came.
+    waiting: Vec<(Asked, Time)>,
 }
 
 impl Loop {
@@ -211,12 +211,12 @@ impl Loop {
     ) {
         let mut batch = Vec::new();
         loop {
-            let deadline = self.core.deadline(self.now()).map(|at| self.instant(at));
+            let deadline = self.deadline().map(|at| self.instant(at));
             // Pods first: a kubelet waits for the answer.
             tokio::select! {
                 biased;
                 request = asked.recv() => match request {
-                    Some((request, answer)) => self.answer(request, answer),
+                    Some(asked) => self.answer(asked, self.now()),
                     None => return,
                 },
                 Some(result) = done.recv() => {
@@ -225,8 +225,7 @@ impl Loop {
                         return tracing::error!("a thread that works on the kernel has ended");
                     }
                     self.core.done(result, self.now());
-                    let waiting = std::mem::take(&mut self.waiting);
-                    waiting.into_iter().for_each(|(request, answer)| self.answer(request, answer));
+                    self.answer_waiting();
                 }
                 changes = self.speaker.changes() => self.believe(changes),
                 taken = facts.recv_many(&mut batch, TURN) => {
@@ -235,17 +234,30 @@ impl Loop {
                     }
                     let now = self.now();
                     batch.drain(..).for_each(|fact| self.core.learn(fact, now));
+                    self.answer_waiting();
                 }
                 Some(consultation) = consulted.recv() => consultation(&mut self.core),
-                () = until(deadline) => {}
+                () = until(deadline) => self.answer_waiting(),
             }
             self.settle();
         }
     }
 
-    fn answer(&mut self, request: Request, answer: oneshot::Sender<Reply>) {
-        if self.core.must_wait(&request) {
-            self.waiting.push((request, answer));
+    fn deadline(&self) -> Option<Time> {
+        let now = self.now();
+        let pods =
+            self.waiting.iter().filter_map(|((request, _), since)| self.core.waits_for_pod(request, *since, now));
+        pods.chain(self.core.deadline(now)).min()
+    }
+
+    fn answer_waiting(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        waiting.into_iter().for_each(|(asked, since)| self.answer(asked, since));
+    }
+
+    fn answer(&mut self, (request, answer): Asked, since: Time) {
+        if self.core.must_wait(&request) || self.core.waits_for_pod(&request, since, self.now()).is_some() {
+            self.waiting.push(((request, answer), since));
             return;
         }
         let reply = self.core.request(request, self.now(), unix_seconds());

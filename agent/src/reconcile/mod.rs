@@ -9,6 +9,7 @@ mod laying;
 mod pods;
 mod services;
 mod show;
+mod unseen;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use model::api::{Refusal, RefusalCode, Reply, Request};
 use model::{NodeName, Time, kernel, pod_link};
 
 use crate::apply::{Bench, Worker};
-use crate::fact::{Fact, Source};
+use crate::fact::{ApiServerState, Fact, Source};
 use crate::plan::bgp::BgpPlan;
 use crate::plan::desired::Desired;
 use crate::world::{Dirty, World};
@@ -55,6 +56,10 @@ pub struct Status {
     pub object_errors: usize,
     /// Snapshots of the kernel taken in, the first one too.
     pub kernel_resyncs: u64,
+    /// Whether the API server answers; none where the objects are files.
+    pub api_server_up: Option<bool>,
+    /// ADDs that were served without the API server having shown their pods.
+    pub unseen_pods: u64,
 }
 
 /// The reconcile loop's state. Its owner feeds it and calls [`Reconciler::settle`] when the inbox is drained.
@@ -96,6 +101,7 @@ pub struct Reconciler {
     recorder: Option<Recorder>,
     history: History,
     resyncs: u64,
+    unseen_pods: u64,
     /// When the agent started, seconds since the Unix epoch.
     born: u64,
 }
@@ -147,6 +153,7 @@ impl Reconciler {
             recorder: birth.recorder,
             history: History::born(birth.unix_seconds),
             resyncs: 0,
+            unseen_pods: 0,
             born: birth.unix_seconds,
         }
     }
@@ -265,6 +272,8 @@ impl Reconciler {
             leases: self.world.leases.len(),
             object_errors: self.world.objects.errors.len(),
             kernel_resyncs: self.resyncs,
+            api_server_up: self.world.api_server.as_ref().map(|state| state.away.is_none()),
+            unseen_pods: self.unseen_pods,
         }
     }
 
@@ -310,7 +319,11 @@ impl Reconciler {
         let sources =
             [(Source::Objects, "the objects"), (Source::Kernel, "the kernel"), (Source::Leases, "the leases")];
         let waiting: Vec<&str> = sources.iter().filter(|(s, _)| !self.world.is_in_sync(*s)).map(|(_, w)| *w).collect();
-        (!waiting.is_empty()).then(|| format!("still reading {}", waiting.join(", ")))
+        let detail = match &self.world.api_server {
+            Some(state) if !self.world.is_in_sync(Source::Objects) => format!(" ({})", unlisted(state)),
+            _ => String::new(),
+        };
+        (!waiting.is_empty()).then(|| format!("still reading {}{detail}", waiting.join(", ")))
     }
 
     /// Says in the log what a person should hear of, and counts.
@@ -338,6 +351,14 @@ impl Reconciler {
             Fact::InSync(source) => tracing::info!(?source, "in sync"),
             _ => {}
         }
+    }
+}
+
+/// What the API server still owes us, and why.
+fn unlisted(state: &ApiServerState) -> String {
+    match &state.away {
+        Some(why) => format!("the API server {} is away: {why}", state.address),
+        None => format!("not listed yet: {}", state.unlisted.join(", ")),
     }
 }
 

@@ -22,6 +22,10 @@ impl Reconciler {
         if let Some(message) = self.not_ready() {
             return refuse(RefusalCode::TryAgain, message);
         }
+        if self.is_unseen(&attach) {
+            self.unseen_pods += 1;
+            tracing::warn!(pod = ?attach.pod, "the API server does not show this pod: it is attached without its annotations");
+        }
         let Some(ledger) = &mut self.ledger else {
             return refuse(RefusalCode::NotReady, "the leases are not read yet");
         };

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use dataplane::want::{RouteKey, RouteKind as WantKind};
 use ipam::Lease;
 use model::api::show::{
-    AddressView, BlockView, DiagPart, InstalledPage, InstalledRouteView, IpamCheckView, IpamView, LeaseView,
-    NodeStatusView, ObjectErrorView, ObjectKind, ObjectView, OwnAddressView, PAGE, PodState, PodView, PoolView,
-    Problem, RouteKind, RouteSource, RouteWhyView, Show,
+    AddressView, ApiServerView, BlockView, DiagPart, InstalledPage, InstalledRouteView, IpamCheckView, IpamView,
+    LeaseView, NodeStatusView, ObjectErrorView, ObjectKind, ObjectView, OwnAddressView, PAGE, PodState, PodView,
+    PoolView, Problem, RouteKind, RouteSource, RouteWhyView, Show,
 };
 use model::api::{Answer, RefusalCode, Reply};
 use model::object::Kind;
@@ -62,9 +62,22 @@ impl Reconciler {
             ready: self.not_ready().is_none(),
             problems: self.problems(),
             advice: Vec::new(),
+            api_server: self.api_server_view(),
             drain: self.drain_view(),
             peers: Vec::new(),
         }
+    }
+
+    fn api_server_view(&self) -> Option<ApiServerView> {
+        let state = self.world.api_server.as_ref()?;
+        Some(ApiServerView {
+            address: state.address.clone(),
+            connected: state.away.is_none(),
+            since: rfc3339(state.since),
+            reason: state.away.clone().unwrap_or_default(),
+            absent: state.absent.clone(),
+            unlisted: state.unlisted.clone(),
+        })
     }
 
     /// Everything that is wrong, one sentence each.

@@ -76,8 +76,17 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, made: prometheu
 }
 
 fn of_agent(registry: &Registry, seen: &Seen) -> prometheus::Result<()> {
-    let Status { not_ready, routes_wanted, routes_failed, leases, object_errors, kernel_resyncs, not_installed: _ } =
-        &seen.status;
+    let Status {
+        not_ready,
+        routes_wanted,
+        routes_failed,
+        leases,
+        object_errors,
+        kernel_resyncs,
+        not_installed: _,
+        api_server_up,
+        unseen_pods,
+    } = &seen.status;
     let one = |name: &str, help: &str, value: f64| {
         let gauge = Gauge::new(name, help)?;
         gauge.set(value);
@@ -91,12 +100,17 @@ fn of_agent(registry: &Registry, seen: &Seen) -> prometheus::Result<()> {
     one("margay_routes_failed", "Of the wanted routes, those the kernel refused.", number(*routes_failed))?;
     one("margay_leases", "Leases held by pods.", number(*leases))?;
     one("margay_object_errors", "Objects, or fields of them, that are not in force.", number(*object_errors))?;
+    if let Some(up) = api_server_up {
+        one("margay_api_server_up", "1 while the API server answers.", if *up { 1.0 } else { 0.0 })?;
+    }
     let total = |name: &str, help: &str, count: u64| {
         let counter = IntCounter::new(name, help)?;
         counter.inc_by(count);
         registry.register(Box::new(counter))
     };
     total("margay_kernel_resyncs_total", "Times the kernel was read from scratch.", *kernel_resyncs)?;
+    let help = "ADDs served though the API server had not shown their pods.";
+    total("margay_attach_unseen_pods_total", help, *unseen_pods)?;
     let help = "Connections of strangers, or too many of one peer.";
     total("margay_bgp_connections_refused_total", help, seen.refused)?;
     let pods = vector(registry, "margay_pods", "Pod interfaces by state.", &["state"])?;
@@ -208,7 +222,8 @@ mod tests {
         let documented: BTreeSet<&str> = documented.iter().filter_map(|l| l.split('`').next()).collect();
         let metrics = Metrics::new();
         metrics.request("attach", Duration::ZERO, &Reply::Ok(Answer::Done));
-        let seen = Seen { status: Status::default(), peers: vec![peer()], pods: vec![], refused: 0 };
+        let status = Status { api_server_up: Some(true), ..Status::default() };
+        let seen = Seen { status, peers: vec![peer()], pods: vec![], refused: 0 };
         let text = metrics.text(&seen).expect("text");
         let told: BTreeSet<&str> =
             text.lines().filter_map(|l| l.strip_prefix("# TYPE margay_")).filter_map(|l| l.split(' ').next()).collect();

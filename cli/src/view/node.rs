@@ -1,7 +1,7 @@
 //! `node status`, in calicoctl's shape.
 
 use model::Family;
-use model::api::show::{DrainState, NodeStatusView, PeerView, SessionState};
+use model::api::show::{ApiServerView, DrainState, NodeStatusView, PeerView, SessionState};
 
 use super::when;
 use crate::output::{framed, joined};
@@ -17,6 +17,7 @@ pub fn status(status: &NodeStatusView) -> String {
         text += &format!("Its address {} is on {}: {}.\n", own.address, own.subnet, own.reason);
     }
     text += if status.ready { "It is ready for pods.\n" } else { "It is not ready for pods.\n" };
+    text += &status.api_server.as_ref().map(api_server).unwrap_or_default();
     if let Some(drain) = &status.drain {
         let state = match drain.state {
             DrainState::Draining => "It is being drained",
@@ -46,6 +47,24 @@ pub fn status(status: &NodeStatusView) -> String {
                 &peers.iter().map(|p| row(p)).collect::<Vec<_>>(),
             ),
         };
+    }
+    text
+}
+
+fn api_server(server: &ApiServerView) -> String {
+    let (address, since) = (&server.address, when(&server.since));
+    let mut text = match server.connected {
+        true => format!("Its objects come from {address}, which answers since {since}.\n"),
+        false => format!(
+            "Its objects come from {address}, which is away since {since} ({}); they stay as they are.\n",
+            server.reason
+        ),
+    };
+    if !server.unlisted.is_empty() {
+        text += &format!("Not listed yet: {}.\n", server.unlisted.join(", "));
+    }
+    if !server.absent.is_empty() {
+        text += &format!("Kinds that the cluster does not have: {}.\n", server.absent.join(", "));
     }
     text
 }

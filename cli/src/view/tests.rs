@@ -136,6 +136,14 @@ fn node_status_looks_like_calicoctls() {
         }],
         ready: true,
         problems: vec!["bgp.yaml: BGPPeer/tor: spec.peerIP: \"x\" is not an address".into()],
+        api_server: Some(ApiServerView {
+            address: "https://10.96.0.1:443".into(),
+            connected: false,
+            since: LONG_AGO.into(),
+            reason: "connection refused".into(),
+            absent: vec!["BGPFilter".into()],
+            unlisted: vec![],
+        }),
         drain: Some(DrainView { state: DrainState::Draining, reason: "margayctl node drain".into() }),
         advice: vec!["margayctl says how".into()],
         peers: peers(),
@@ -146,6 +154,8 @@ fn node_status_looks_like_calicoctls() {
         margay-agent 0.1.0 is running on node n1 (AS 64512, router id 10.0.0.1, addresses 10.0.0.1) since 2020-02-02.
         Its address 10.0.0.1 is on 10.0.0.0/24: InternalIP, on eth0.
         It is ready for pods.
+        Its objects come from https://10.96.0.1:443, which is away since 2020-02-02 (connection refused); they stay as they are.
+        Kinds that the cluster does not have: BGPFilter.
         It is being drained (margayctl node drain).
 
         Problems

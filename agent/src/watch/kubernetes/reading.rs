@@ -206,7 +206,11 @@ impl Reading {
     }
 
     fn in_force(&mut self, key: ObjectKey, fact: ObjectFact) -> Fact {
-        self.needs.insert(key, needs::of(&fact.object));
+        let needs = needs::of(&fact.object);
+        match needs.is_empty() {
+            true => self.needs.remove(&key),
+            false => self.needs.insert(key, needs),
+        };
         Fact::Object(Box::new(fact))
     }
 
@@ -296,3 +300,7 @@ fn prints(keyed: &RandomState, object: &Object) -> (u64, u64) {
     }
     (whole, keyed.hash_one(value.to_string()))
 }
+
+#[cfg(test)]
+#[path = "reading_tests.rs"]
+mod tests;

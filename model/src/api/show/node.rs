@@ -34,6 +34,9 @@ pub struct NodeStatusView {
     /// What works and would do better otherwise, one sentence each with the next step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub advice: Vec<String>,
+    /// The API server that the objects come from; none where they are files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_server: Option<ApiServerView>,
     /// Set while the node is taken out of service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<DrainView>,
@@ -51,6 +54,24 @@ pub struct OwnAddressView {
     pub subnet: Prefix,
     /// The annotation, the InternalIP or the method that found it, and the interface.
     pub reason: String,
+}
+
+/// The API server as the source of the objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiServerView {
+    /// `https://host:port`.
+    pub address: String,
+    /// Whether it answers.
+    pub connected: bool,
+    /// Since when it answers, or does not.
+    pub since: String,
+    /// Why it does not answer; empty while it does.
+    pub reason: String,
+    /// Kinds that it does not know.
+    pub absent: Vec<String>,
+    /// What it has not listed yet.
+    pub unlisted: Vec<String>,
 }
 
 /// A node on its way out of service (RFC 8326).
