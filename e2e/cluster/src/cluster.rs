@@ -111,6 +111,8 @@ impl Cluster {
             cni::install_ptp(&self.plan)?;
             self.nodes_ready(SOON)?;
             say(&format!("all nodes Ready after {:.1} s", start.elapsed().as_secs_f64()));
+            self.roll_out(include_str!("../objects/coredns.yaml"), "kube-system", "deployment/coredns", SOON)?;
+            say(&format!("DNS up after {:.1} s", start.elapsed().as_secs_f64()));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ const PACKAGES: &[&str] = &[
     "netcat-openbsd",
     "bind9-dnsutils",
     "curl",
+    "nginx",
 ];
 /// Where packages put programs.
 const BINARIES: &[&str] = &["usr/bin", "usr/sbin", "bin", "sbin", "usr/lib/cni"];

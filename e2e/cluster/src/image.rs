@@ -34,7 +34,7 @@ impl Image {
         let mut image = Self { names: owned(names), entrypoint: owned(entrypoint), files: Vec::new() };
         let users = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
         image.text("etc/passwd", users);
-        image.text("etc/group", "root:x:0:\nnobody:x:65534:\n");
+        image.text("etc/group", "root:x:0:\nnogroup:x:65534:\n");
         image
     }
 

@@ -17,6 +17,8 @@ pub const PAUSE: &str = "margay.test/pause:1";
 pub const TOOLS: &str = "margay.test/tools:1";
 /// The cluster's DNS.
 pub const COREDNS: &str = "margay.test/coredns:1";
+/// A web server, as ingress proxy.
+pub const NGINX: &str = "margay.test/nginx:1";
 /// What the upstream specs call images of such content.
 const UPSTREAM: [&str; 2] =
     ["registry.k8s.io/e2e-test-images/agnhost:2.56", "registry.k8s.io/e2e-test-images/jessie-dnsutils:1.7"];
@@ -41,6 +43,13 @@ pub fn pack(plan: &Plan, debian: &Debian, say: fn(&str)) -> Result<()> {
         let mut image = Image::new(&[COREDNS], &["/bin/coredns"]);
         image.file("bin/coredns", &programs.join("coredns"));
         image.pack(&folder.join("coredns.tar"))?;
+    }
+    if !fresh("nginx.tar", &[]) {
+        let mut image = Image::new(&[NGINX], &["/bin/nginx"]);
+        image.program("bin/nginx", &debian.program("nginx")?, debian)?;
+        image.text("var/log/nginx/error.log", "");
+        image.text("usr/share/nginx/empty", "");
+        image.pack(&folder.join("nginx.tar"))?;
     }
     if !fresh("tools.tar", &["agnhost"]) {
         say("packing the test image");

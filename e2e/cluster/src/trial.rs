@@ -116,8 +116,25 @@ impl Trial {
     /// Waits until every pod in the namespace is Ready.
     pub fn ready(&self) -> Result<Vec<Pod>> {
         let waited = self.cluster.kubectl.wait("condition=Ready", &["-n", &self.namespace, "pod", "--all"], SOON);
-        waited.with_context(|| self.kubectl(&["describe", "pods"]).unwrap_or_default())?;
+        waited.with_context(|| self.why_not_ready().unwrap_or_else(|wrong| format!("{wrong:#}")))?;
         self.pods()
+    }
+
+    /// Events and last words of the pods that are not Ready.
+    fn why_not_ready(&self) -> Result<String> {
+        let mut text = String::new();
+        for item in self.cluster.kubectl.list(&["-n", &self.namespace, "pods"])? {
+            let conditions = item["status"]["conditions"].as_array();
+            let ready = |one: &Value| one["type"] == "Ready" && one["status"] == "True";
+            let name = item["metadata"]["name"].as_str().unwrap_or_default();
+            if conditions.is_some_and(|conditions| conditions.iter().any(ready)) {
+                continue;
+            }
+            let events = self.kubectl(&["events", "--for", &format!("pod/{name}")]).unwrap_or_default();
+            let logs = self.kubectl(&["logs", "--tail=10", name]).unwrap_or_default();
+            text += &format!("{name} is not Ready:\n{events}{logs}\n");
+        }
+        Ok(text)
     }
 
     /// Every pod in the namespace that has an address.
