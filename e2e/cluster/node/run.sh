@@ -1,5 +1,6 @@
 # Sourced by init.sh, inside the node: containerd, images, kubelet and kube-proxy, each started again when it ends.
 export PATH=$DEBIAN_PATH:$PATH
+mkdir -p /etc/kubernetes/manifests
 cp -n "$CNI_PLUGINS"/* /opt/cni/bin/
 
 cat > /etc/containerd.toml <<Y
@@ -47,6 +48,7 @@ nodeStatusUpdateFrequency: 5s
 syncFrequency: 10s
 shutdownGracePeriod: 0s
 registerNode: true
+staticPodPath: /etc/kubernetes/manifests
 Y
 
 # supervise NAME COMMAND...

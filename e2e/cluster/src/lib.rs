@@ -6,6 +6,7 @@
 pub mod build;
 pub mod cluster;
 pub mod cni;
+pub mod conformance;
 pub mod control_plane;
 pub mod debian;
 pub mod image;
@@ -14,5 +15,6 @@ pub mod kubectl;
 pub mod node;
 pub mod pki;
 pub mod plan;
+pub mod pod_netns;
 pub mod trial;
 pub mod underlay;

@@ -135,6 +135,13 @@ impl Node {
         Ok(out.into_owned())
     }
 
+    /// A pid of the machine, of a process in the pod with this uid.
+    pub fn pid_in_pod(&self, uid: &str) -> Result<i32> {
+        let folder = format!("pod{uid}");
+        let pid = self.cgroups().iter().find_map(|cgroup| pid_below(cgroup, &folder, Place::Outside));
+        pid.with_context(|| format!("no process of pod {uid} on {}", self.name))
+    }
+
     fn process(&self) -> Result<Option<Process>> {
         let all = Process::all(&self.plan.processes())?;
         Ok(all.into_iter().find(|process| process.name == self.name && process.runs()))
@@ -163,6 +170,27 @@ fn first_child(pid: i32) -> Result<i32> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
     let first = children.split_whitespace().next().ok_or_else(|| anyhow!("process {pid} has no child yet"))?;
     Ok(first.parse()?)
+}
+
+#[derive(Clone, Copy)]
+enum Place {
+    Outside,
+    Inside,
+}
+
+/// The first process in the cgroup of that name, wherever it is below `cgroup`.
+fn pid_below(cgroup: &Path, name: &str, place: Place) -> Option<i32> {
+    if matches!(place, Place::Inside)
+        && let Ok(text) = fs::read_to_string(cgroup.join("cgroup.procs"))
+        && let Some(first) = text.lines().next()
+    {
+        return first.parse().ok();
+    }
+    let inner = fs::read_dir(cgroup).ok()?.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+    inner.into_iter().find_map(|path| {
+        let place = if path.ends_with(name) { Place::Inside } else { place };
+        pid_below(&path, name, place)
+    })
 }
 
 fn has_processes(cgroup: &Path) -> bool {

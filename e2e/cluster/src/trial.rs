@@ -49,6 +49,8 @@ pub struct Pod {
     pub node: String,
     /// Its address.
     pub ip: String,
+    /// As the API server has it.
+    pub uid: String,
 }
 
 impl Trial {
@@ -143,7 +145,12 @@ impl Trial {
         let pod = |item: &Value| {
             let text = |value: &Value| value.as_str().map(str::to_owned);
             let (meta, spec, status) = (&item["metadata"], &item["spec"], &item["status"]);
-            Some(Pod { name: text(&meta["name"])?, node: text(&spec["nodeName"])?, ip: text(&status["podIP"])? })
+            Some(Pod {
+                name: text(&meta["name"])?,
+                node: text(&spec["nodeName"])?,
+                ip: text(&status["podIP"])?,
+                uid: text(&meta["uid"])?,
+            })
         };
         Ok(items.iter().filter_map(pod).collect())
     }
