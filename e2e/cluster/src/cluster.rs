@@ -12,7 +12,7 @@ use e2e::{ip, packages, wait};
 use crate::debian::Debian;
 use crate::kubectl::Kubectl;
 use crate::node::Node;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::{build, cni, control_plane, images, pki, underlay};
 
 const SOON: Duration = Duration::from_secs(180);
@@ -22,6 +22,8 @@ const PROXY_MODE: &str = "proxy-mode";
 /// What connects the pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
+    /// margay, by `manifests/margay.yaml` as users install it, and a BGPPeer for the router.
+    Margay,
     /// Upstream's ptp plugin and static routes.
     Ptp,
     /// Nothing: nodes stay NotReady until somebody installs something.
@@ -107,14 +109,41 @@ impl Cluster {
             cni::pod_cidr(&self.plan, name)?;
         }
         say(&format!("{} nodes registered after {:.1} s", self.plan.nodes.len(), start.elapsed().as_secs_f64()));
-        if network == Network::Ptp {
-            cni::install_ptp(&self.plan)?;
+        match network {
+            Network::Margay => self.install_margay()?,
+            Network::Ptp => cni::install_ptp(&self.plan)?,
+            Network::None => {}
+        }
+        if network != Network::None {
             self.nodes_ready(SOON)?;
             say(&format!("all nodes Ready after {:.1} s", start.elapsed().as_secs_f64()));
             self.roll_out(include_str!("../objects/coredns.yaml"), "kube-system", "deployment/coredns", SOON)?;
             say(&format!("DNS up after {:.1} s", start.elapsed().as_secs_f64()));
         }
         Ok(())
+    }
+
+    /// Applies the manifest as it is, and peers with the router.
+    pub fn install_margay(&self) -> Result<()> {
+        let manifest = plan::repository().join("manifests/margay.yaml");
+        let text = fs::read_to_string(&manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+        self.roll_out(&text, "kube-system", "daemonset/margay", SOON)?;
+        self.kubectl.apply(include_str!("../objects/router.yaml"))?;
+        let nodes = self.plan.nodes.len();
+        wait::until(SOON, "sessions of every node with the router", || {
+            let up = underlay::birdc(&self.plan, "show protocols")?.matches("Established").count();
+            ensure!(up == nodes, "{up} of {nodes}");
+            Ok(())
+        })
+    }
+
+    /// `margayctl` on a node: the one of the image, in its agent's pod.
+    pub fn margayctl(&self, node: &str, args: &[&str]) -> Result<String> {
+        let pods = self.kubectl.list(&["pods", "-n", "kube-system", "-l", "app.kubernetes.io/name=margay"])?;
+        let pod =
+            pods.iter().find(|pod| pod["spec"]["nodeName"] == node).and_then(|pod| pod["metadata"]["name"].as_str());
+        let pod = pod.with_context(|| format!("no agent on {node}"))?;
+        self.kubectl.exec("kube-system", pod, &[&["margayctl"], args].concat())
     }
 
     /// Waits until the API server calls every node Ready.

@@ -17,6 +17,8 @@ pub struct Image {
     pub names: Vec<String>,
     /// The program that a container of it runs.
     pub entrypoint: Vec<String>,
+    /// What that program is told if the pod says nothing.
+    pub command: Vec<String>,
     files: Vec<(String, Source)>,
 }
 
@@ -31,7 +33,7 @@ impl Image {
     /// Nothing in it yet but folders and two users.
     pub fn new(names: &[&str], entrypoint: &[&str]) -> Self {
         let owned = |list: &[&str]| list.iter().map(|one| (*one).to_owned()).collect();
-        let mut image = Self { names: owned(names), entrypoint: owned(entrypoint), files: Vec::new() };
+        let mut image = Self { names: owned(names), entrypoint: owned(entrypoint), ..Self::default() };
         let users = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n";
         image.text("etc/passwd", users);
         image.text("etc/group", "root:x:0:\nnogroup:x:65534:\n");
@@ -77,7 +79,7 @@ impl Image {
         let (os, architecture) = ("linux", architecture());
         let config = json!({
             "architecture": architecture, "os": os,
-            "config": {"Entrypoint": self.entrypoint, "Env": ["PATH=/bin"]},
+            "config": {"Entrypoint": self.entrypoint, "Cmd": self.command, "Env": ["PATH=/bin"]},
             "rootfs": {"type": "layers", "diff_ids": [digest(&layer)?]},
         });
         let config = config.to_string().into_bytes();

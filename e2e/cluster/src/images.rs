@@ -22,8 +22,9 @@ pub const NGINX: &str = "margay.test/nginx:1";
 /// What the upstream specs call images of such content.
 const UPSTREAM: [&str; 2] =
     ["registry.k8s.io/e2e-test-images/agnhost:2.56", "registry.k8s.io/e2e-test-images/jessie-dnsutils:1.7"];
+const UPSTREAM_PAUSE: &str = "registry.k8s.io/pause:3.10.1";
 /// Programs that are in the tools image themselves; of the rest busybox has an applet.
-const REAL: [&str; 6] = ["sh", "bash", "curl", "dig", "nc", "ip"];
+const REAL: [&str; 7] = ["sh", "bash", "curl", "dig", "nc", "ip", "getent"];
 
 /// Packs those that are missing or older than what they are made of.
 pub fn pack(plan: &Plan, debian: &Debian, say: fn(&str)) -> Result<()> {
@@ -35,7 +36,7 @@ pub fn pack(plan: &Plan, debian: &Debian, say: fn(&str)) -> Result<()> {
         made.is_some() && !from.iter().any(newer)
     };
     if !fresh("pause.tar", &["pause"]) {
-        let mut image = Image::new(&[PAUSE], &["/bin/pause"]);
+        let mut image = Image::new(&[PAUSE, UPSTREAM_PAUSE], &["/bin/pause"]);
         image.file("bin/pause", &programs.join("pause"));
         image.pack(&folder.join("pause.tar"))?;
     }
@@ -60,6 +61,7 @@ pub fn pack(plan: &Plan, debian: &Debian, say: fn(&str)) -> Result<()> {
 
 fn tools(programs: &Path, debian: &Debian) -> Result<Image> {
     let mut image = Image::new(&[&[TOOLS], &UPSTREAM[..]].concat(), &["/agnhost"]);
+    image.command = vec!["pause".into()];
     image.file("agnhost", &programs.join("agnhost"));
     image.link("agnhost-2", "agnhost");
     for file in PORTER {
@@ -74,7 +76,8 @@ fn tools(programs: &Path, debian: &Debian) -> Result<Image> {
     }
     // agnhost's specs write scripts for bash, and `nc -u`, which busybox has not.
     image.link("bin/sh", "bash");
-    for (name, package) in [("bash", "bash"), ("curl", "curl"), ("dig", "dig"), ("nc", "nc.openbsd"), ("ip", "ip")] {
+    for name in REAL.iter().filter(|name| **name != "sh") {
+        let package = if *name == "nc" { "nc.openbsd" } else { name };
         let program = fs::canonicalize(debian.program(package)?)?;
         image.program(&format!("bin/{name}"), &program, debian)?;
     }

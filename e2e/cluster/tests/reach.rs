@@ -49,7 +49,12 @@ fn nodes_reach_pods_and_pods_reach_nodes() -> Result<()> {
     let (hosts, pods): (Vec<Pod>, Vec<Pod>) = all.into_iter().partition(|pod| pod.name.starts_with("host-"));
     let to_nodes: Vec<_> = hosts.iter().map(|host| format!("{}:{NODE_PORT}/clientip", host.ip)).collect();
     for pod in &pods {
-        all_saw(&trial.ask(pod, &to_nodes)?, &pod.ip)?;
+        // By natOutgoing other nodes see the pod's node, as the world outside does.
+        let seen = trial.ask(pod, &to_nodes)?;
+        let own = trial.cluster.plan.node_ip(&pod.node)?.to_string();
+        let strange =
+            seen.iter().find(|seen| ![&own, &pod.ip].contains(&&seen.split(':').next().unwrap_or_default().to_owned()));
+        ensure!(strange.is_none(), "{strange:?} asked instead of {} or {own}", pod.ip);
     }
     for node in &nodes {
         trial.ask_from_node(node, &client_ip(&pods))?;

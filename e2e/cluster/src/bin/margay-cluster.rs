@@ -26,7 +26,7 @@ enum Verb {
     /// Bring it up.
     Up {
         /// What connects the pods.
-        #[arg(long, value_enum, default_value = "ptp")]
+        #[arg(long, value_enum, default_value = "margay")]
         network: Connect,
     },
     /// Take it away; logs stay.
@@ -49,6 +49,7 @@ enum Verb {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Connect {
+    Margay,
     Ptp,
     None,
 }
@@ -76,6 +77,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Verb::Up { network } => {
             let cluster = Cluster::prepare(plan, say)?;
             let network = match network {
+                Connect::Margay => Network::Margay,
                 Connect::Ptp => Network::Ptp,
                 Connect::None => Network::None,
             };
@@ -111,6 +113,7 @@ fn look_around(plan: &Plan) -> String {
     format!(
         "Look around (as root):
   kubectl           {program} --prefix {prefix} kubectl get pods -A -o wide
+  margayctl         {program} --prefix {prefix} kubectl -n kube-system exec ds/margay -- margayctl node status
   inside a node     {program} --prefix {prefix} in n1 ip route
   the router        birdc -r -s {}/bird.ctl show route
   outside           ip netns exec {prefix}-outside ping 192.168.77.11
