@@ -23,7 +23,8 @@ pub fn build(plan: &Plan) -> Result<()> {
     ip::batch(&add)?;
     let router = [
         "link set lo up".into(),
-        "link add rack type bridge".into(),
+        // Else it takes its lowest port's, and changes it when a node goes.
+        "link add rack address 02:00:c0:a8:4d:01 type bridge".into(),
         format!("addr add {ROUTER}/24 dev rack"),
         "link set rack up".into(),
         format!("link add cp type veth peer name eth0 netns {}", cp.name()),

@@ -34,16 +34,17 @@ fn a_node_dies_and_comes_back(disk: Disk) -> Result<()> {
     let netns = PodNetns::of(cluster, one)?;
     let traffic = Traffic::start(cluster.plan.folder(), &netns, three.ip.parse()?)?;
 
+    let container = "jsonpath={.status.containerStatuses[0].containerID}";
+    let before = trial.kubectl(&["get", "pod", "on-n2", "-o", container])?;
     let node = cluster.node("n2");
     node.kill()?;
     traffic.flows(200, SOON)?;
     node.come_back(disk, &cluster.debian)?;
     cluster.until(SOON, "n2 is Ready again, and its pod", |_| {
         let pod = cluster.kubectl.json(&["-n", &trial.namespace, "get", "pod", "on-n2"])?;
-        // Started after the node was, and ready since.
-        let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();
-        let ready = pod["status"]["containerStatuses"][0]["ready"] == true;
-        ensure!(ready && restarts > 0, "restarts {restarts}, ready {ready}");
+        // It is another container, and ready.
+        let status = &pod["status"]["containerStatuses"][0];
+        ensure!(status["ready"] == true && status["containerID"] != before, "{status}");
         Ok(())
     })?;
     cluster.nodes_ready(SOON)?;
