@@ -1,6 +1,7 @@
 //! Pod networking by upstream's `ptp` plugin and static routes: what margay is compared with, and a cluster without margay.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -18,15 +19,7 @@ const SOON: Duration = Duration::from_secs(60);
 pub fn install_ptp(plan: &Plan) -> Result<()> {
     for node in &plan.nodes {
         let pods = pod_cidr(plan, node)?;
-        let list = json!({"cniVersion": "1.0.0", "name": "ptp", "plugins": [
-            {"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": pods}]], "routes": [{"dst": "0.0.0.0/0"}]}},
-            {"type": "portmap", "capabilities": {"portMappings": true}},
-        ]});
-        let folder = plan.node_folder(node).join("disk/etc/cni/net.d");
-        fs::create_dir_all(&folder)?;
-        // The runtime watches the folder: the file appears whole.
-        fs::write(folder.join("ptp.unfinished"), list.to_string())?;
-        fs::rename(folder.join("ptp.unfinished"), folder.join(FILE))?;
+        write_ptp(plan, node, &pods)?;
         let route = format!("route replace {pods} via {}", plan.node_ip(node)?);
         for other in plan.nodes.iter().filter(|other| *other != node) {
             ip::batch_in(&plan.node(other), std::slice::from_ref(&route))?;
@@ -34,6 +27,20 @@ pub fn install_ptp(plan: &Plan) -> Result<()> {
         ip::batch_in(&plan.router(), &[route])?;
     }
     Ok(())
+}
+
+/// Configures the plugin on one node, with addresses from `pods`. Gives the file, which whoever wants an end of it removes.
+pub fn write_ptp(plan: &Plan, node: &str, pods: &str) -> Result<PathBuf> {
+    let list = json!({"cniVersion": "1.0.0", "name": "ptp", "plugins": [
+        {"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": pods}]], "routes": [{"dst": "0.0.0.0/0"}]}},
+        {"type": "portmap", "capabilities": {"portMappings": true}},
+    ]});
+    let folder = plan.node_folder(node).join("disk/etc/cni/net.d");
+    fs::create_dir_all(&folder)?;
+    // The runtime watches the folder: the file appears whole.
+    fs::write(folder.join("ptp.unfinished"), list.to_string())?;
+    fs::rename(folder.join("ptp.unfinished"), folder.join(FILE))?;
+    Ok(folder.join(FILE))
 }
 
 /// What the controllers gave to a node.

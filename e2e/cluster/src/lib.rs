@@ -9,6 +9,7 @@ pub mod cni;
 pub mod conformance;
 pub mod control_plane;
 pub mod debian;
+pub mod figures;
 pub mod image;
 pub mod images;
 pub mod kubectl;

@@ -31,6 +31,8 @@ enum Verb {
     },
     /// Take it away; logs stay.
     Down,
+    /// Print what the tests of the last run measured.
+    Figures,
     /// kubectl as admin.
     Kubectl {
         /// What kubectl gets.
@@ -91,6 +93,7 @@ fn run(arguments: Arguments) -> Result<()> {
             cluster.down()?;
             println!("cluster {} is gone; its logs are in {}", cluster.plan.prefix, cluster.plan.logs().display());
         }
+        Verb::Figures => print!("{}", cluster::figures::table(&plan)),
         Verb::Kubectl { args } => {
             let cluster = Cluster::find(plan)?;
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
