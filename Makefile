@@ -26,10 +26,12 @@ LAB_ARGS := --shape $(SHAPE) --router $(TOR) $(if $(NODES),--nodes $(NODES))
 
 CLUSTER := $(SUDO) $(TARGET)/debug/margay-cluster
 
+IMAGE_ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
+
 # A test that fails says why; where in the code it stood is noise.
 export RUST_LIB_BACKTRACE = 0
 
-.PHONY: lab lab-down test cluster cluster-down test-cluster check interop bench bench-bgp tools docs
+.PHONY: lab lab-down test cluster cluster-image cluster-down test-cluster check interop bench bench-bgp tools docs
 .DEFAULT_GOAL := test
 
 lab: tools
@@ -58,9 +60,14 @@ test: tools
 	@cargo test --locked --manifest-path bgp/oracle-tests/Cargo.toml --target-dir $(TARGET)/oracle-tests
 	@echo "== all good"
 
-cluster: tools
+cluster: tools cluster-image
 	@cargo build --package cluster
 	@$(CLUSTER) up
+
+cluster-image:
+	@mkdir -p $(TARGET)/cluster/images
+	@image="cargo xtask image --arch $(IMAGE_ARCH) --output $(TARGET)/cluster/images/margay.tar"; $$image || { \
+	  echo "== no static programs on this machine: an image of unoptimised ones, with its libraries"; $$image --profile dev; }
 
 cluster-down:
 	@[ -x $(TARGET)/debug/margay-cluster ] || cargo build --quiet --package cluster
@@ -70,9 +77,10 @@ test-cluster: tools
 	@echo "== 1/3 what a cluster consists of"
 	@cargo build --package cluster
 	@cargo test --package cluster --no-run
+	@$(MAKE) --no-print-directory cluster-image
 	@$(CLUSTER) prepare
 	@echo "== 2/3 a cluster"
-	@trap '$(CLUSTER) down' EXIT; $(CLUSTER) up && \
+	@trap '$(CLUSTER) down; $(CLUSTER) figures' EXIT; $(CLUSTER) up && \
 	  echo "== 3/3 its tests" && cargo $(AS_ROOT) test --package cluster --no-fail-fast -- --test-threads=4
 	@echo "== all good"
 

@@ -28,7 +28,7 @@ struct Traces {
 fn traces(trial: &Trial) -> Result<BTreeMap<String, Traces>> {
     let mut all = BTreeMap::new();
     for node in trial.cluster.nodes() {
-        let pods: Value = serde_json::from_str(&trial.cluster.margayctl(&node.name, &["-o", "json", "pod", "list"])?)?;
+        let pods: Value = serde_json::from_str(&trial.cluster.margayctl(&node.name, &["pod", "list", "-o", "json"])?)?;
         let leases = pods.as_array().with_context(|| format!("no list of pods: {pods}"))?.len();
         let count = |text: String, mark: &str| text.lines().filter(|line| line.contains(mark)).count();
         let traces = Traces {
