@@ -68,6 +68,9 @@ pub fn describe(world: &World, desired: &Desired, out: &mut impl Write) -> io::R
         writeln!(out, "tunnel {} mtu {}{address}", model::kernel::TUNNEL, tunnel.mtu)?;
     }
     writeln!(out, "nat {}", desired.nat)?;
+    for family in &desired.forwarding {
+        writeln!(out, "forward {family}")?;
+    }
     let names = world.kernel.actual.names();
     for (prefix, plan) in &desired.routes {
         match &plan.route {

@@ -469,6 +469,39 @@ fn masquerading_is_for_what_leaves_all_pools() {
 }
 
 #[test]
+fn a_felix_configuration_says_how_the_tunnel_is_and_whether_nodes_are_outside() {
+    let pools = object("IPPool", "a", "{cidr: 10.244.0.0/16, natOutgoing: true, ipipMode: Always}");
+    let felix = |name: &str, spec: &str| object("FelixConfiguration", name, spec);
+    let planned = |felix: &str| {
+        let text = plan(&(nodes() + &pools + felix), vec![link(2, "eth0"), address(2, "10.0.0.1", 24)]);
+        [lines(&text, "tunnel"), lines(&text, "nat"), lines(&text, "forward")].concat()
+    };
+    let plain = planned("");
+    assert_eq!(
+        plain,
+        [
+            "tunnel tunl0 mtu 1480 address 10.244.1.0",
+            "nat from { 10.244.0.0/16 } not to { 10.244.0.0/16 } masquerade",
+            "forward ipv4",
+        ]
+    );
+    let default = felix("default", "{ipipMTU: 1400, natOutgoingExclusions: IPPoolsAndHostIPs, ipForwarding: Disabled}");
+    let own = felix("node.n1", "{ipipMTU: 1300}") + &felix("node.n2", "{ipipMTU: 1200}");
+    assert_eq!(
+        planned(&(default.clone() + &own)),
+        [
+            "tunnel tunl0 mtu 1300 address 10.244.1.0",
+            "nat from { 10.244.0.0/16 } not to { 10.0.0.1/32, 10.0.0.2/32, 10.0.9.3/32, 10.244.0.0/16 } masquerade",
+        ]
+    );
+    assert_eq!(planned(&felix("none", "{nodeSelector: none == 'such', ipipEnabled: false}")), plain);
+    assert_eq!(
+        lines(&planned(&felix("all", "{nodeSelector: all(), ipipEnabled: false}")).join("\n"), "tunnel"),
+        [""; 0]
+    );
+}
+
+#[test]
 fn a_node_of_ipv6_alone_has_a_router_id_and_speaks_over_ipv6() {
     let v6 = |name: &str, address: &str, cidr: &str| {
         node(name, "''", cidr, &format!(", projectcalico.org/IPv6Address: \"{address}\""))

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bgp::config::Start;
 use dataplane::want::{Nat, NextHops, RouteKey, Tunnel};
 use dataplane::wanted::Wanted;
+use model::object::Switch;
 use model::{Family, Prefix};
 
 use super::bgp::{BgpPlan, bgp};
@@ -22,7 +23,7 @@ pub struct Desired {
     pub tunnel: Option<Tunnel>,
     /// Masquerading.
     pub nat: Nat,
-    /// Families whose packets the kernel has to forward: those of this node's blocks.
+    /// Families whose packets the kernel has to forward: those of this node's blocks, unless `ipForwarding` says Disabled.
     pub forwarding: Vec<Family>,
     /// Routes with their reasons, the unusable ones too.
     pub routes: BTreeMap<Prefix, RoutePlan>,
@@ -67,7 +68,8 @@ impl Desired {
         if dirty.bgp {
             let own = world.objects.node(&world.node).map_or(&[][..], |node| &node.pod_cidrs);
             let of_own = |family: &Family| own.iter().any(|prefix| prefix.family() == *family);
-            let plan: Vec<Family> = Family::ALL.into_iter().filter(of_own).collect();
+            let ours = world.objects.felix(&world.node).ip_forwarding != Some(Switch::Disabled);
+            let plan: Vec<Family> = Family::ALL.into_iter().filter(|family| ours && of_own(family)).collect();
             changed.forwarding = plan != self.forwarding;
             self.forwarding = plan;
         }

@@ -92,9 +92,10 @@ fn pool_of<'a>(world: &'a World, prefix: &Prefix) -> Option<&'a IpPool> {
     world.objects.pools().filter(|p| p.cidr.covers(prefix)).max_by_key(|p| p.cidr.length())
 }
 
-/// The tunnel device, if any pool may need it.
+/// The tunnel device, if any pool may need it, or if `ipipEnabled` of a FelixConfiguration says so.
 pub fn tunnel(world: &World) -> Option<Tunnel> {
-    let needed = world.objects.pools().any(|pool| pool.ipip_mode != EncapMode::Never);
+    let by_pools = || world.objects.pools().any(|pool| pool.ipip_mode != EncapMode::Never);
+    let needed = world.objects.felix(&world.node).ipip_enabled.unwrap_or_else(by_pools);
     own::addresses(world).ipv4?;
     needed.then(|| {
         let address = match tunnel_address(world) {

@@ -20,19 +20,24 @@ pub fn of_uplink(world: &World) -> (u32, String) {
     }
 }
 
-/// MTU of the tunnel device: the uplink's, less the outer header.
+/// MTU of the tunnel device: what a FelixConfiguration says, else the uplink's, less the outer header.
 pub fn of_tunnel(world: &World) -> u32 {
-    of_uplink(world).0.saturating_sub(IPIP_OVERHEAD)
+    let said = world.objects.felix(&world.node).ipip_mtu;
+    said.unwrap_or_else(|| of_uplink(world).0.saturating_sub(IPIP_OVERHEAD))
 }
 
 /// MTU of a pod's link, and why: the uplink's, less what a tunnel takes.
 pub fn of_pods(world: &World) -> (u32, String) {
     let (uplink, reason) = of_uplink(world);
     let tunnelled = world.objects.pools().find(|p| p.ipip_mode != EncapMode::Never);
-    match tunnelled {
-        Some(pool) => {
+    match (tunnelled, world.objects.felix(&world.node).ipip_mtu) {
+        (Some(pool), Some(said)) => {
+            let mtu = said.min(uplink);
+            (mtu, format!("ipipMTU is {said}, {reason}, and IPPool {} may tunnel", pool.meta.name))
+        }
+        (Some(pool), None) => {
             (of_tunnel(world), format!("{reason}, less {IPIP_OVERHEAD} as IPPool {} may tunnel", pool.meta.name))
         }
-        None => (uplink, reason),
+        (None, _) => (uplink, reason),
     }
 }

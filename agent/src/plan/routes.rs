@@ -48,10 +48,14 @@ impl fmt::Display for Unusable {
                 let hops: Vec<String> = hops.iter().map(IpAddr::to_string).collect();
                 write!(f, "next hop {} can't be reached: no route to it", hops.join(", "))
             }
-            Unusable::NoTunnel => write!(f, "{} is not there: has the kernel an ipip module?", kernel::TUNNEL),
             Unusable::ServiceAddresses(block) => {
                 write!(f, "lies in service addresses {block}, which every node's own kube-proxy serves")
             }
+            Unusable::NoTunnel => write!(
+                f,
+                "{} is not there: has the kernel an ipip module, and does no FelixConfiguration say ipipEnabled: false?",
+                kernel::TUNNEL
+            ),
             Unusable::NoLink(name) => write!(f, "link {name} is not there"),
         }
     }

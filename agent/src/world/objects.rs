@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::object::{
-    BgpConfiguration, BgpFilter, BgpPeer, CalicoNodeStatus, EndpointSlice, IpPool, Kind, Namespace, Node, Object,
-    ObjectError, ObjectKey, Password, Pod, Secret, SecretKeyRef, Service,
+    BgpConfiguration, BgpFilter, BgpPeer, CalicoNodeStatus, EndpointSlice, FelixSettings, IpPool, Kind, Namespace,
+    Node, Object, ObjectError, ObjectKey, Password, Pod, Secret, SecretKeyRef, Service,
 };
 use model::{NodeName, PodRef};
 
@@ -74,6 +74,16 @@ impl Objects {
     /// All CalicoNodeStatuses, in order of name.
     pub fn node_statuses(&self) -> impl Iterator<Item = &CalicoNodeStatus> {
         self.of(Kind::CalicoNodeStatus).filter_map(|o| if let Object::CalicoNodeStatus(s) = o { Some(s) } else { None })
+    }
+
+    /// What the FelixConfigurations say of a node.
+    pub fn felix(&self, node: &NodeName) -> FelixSettings {
+        let Some(node) = self.node(node) else { return FelixSettings::default() };
+        let all = self.of(Kind::FelixConfiguration);
+        FelixSettings::of_node(
+            all.filter_map(|o| if let Object::FelixConfiguration(f) = o { Some(&**f) } else { None }),
+            node,
+        )
     }
 
     /// A BGPFilter by name.
@@ -147,9 +157,10 @@ impl Objects {
 /// What has to be planned again when this object comes, changes or goes.
 fn touches(object: &Object) -> Dirty {
     match object {
-        // Addresses decide tunnels, pod CIDRs decide blocks, labels decide peers.
-        Object::Node(_) => Dirty { bgp: true, tunnel: true, routes: DirtyRoutes::All, ..Dirty::default() },
+        // Addresses decide tunnels and what is not translated, pod CIDRs decide blocks, labels decide peers.
+        Object::Node(_) => Dirty { bgp: true, tunnel: true, nat: true, routes: DirtyRoutes::All, ..Dirty::default() },
         Object::IpPool(_) => Dirty { bgp: true, tunnel: true, nat: true, routes: DirtyRoutes::All, ..Dirty::default() },
+        Object::FelixConfiguration(_) => Dirty { bgp: true, tunnel: true, nat: true, ..Dirty::default() },
         Object::BgpPeer(peer) if peer.reachable_by.is_some() => {
             Dirty { bgp: true, routes: DirtyRoutes::All, ..Dirty::default() }
         }
@@ -161,12 +172,12 @@ fn touches(object: &Object) -> Dirty {
         Object::Service(_) | Object::EndpointSlice(_) => Dirty { bgp: true, ..Dirty::default() },
         // Read when a pod is attached; nothing follows from them by themselves.
         Object::Pod(_) | Object::Namespace(_) => Dirty::nothing(),
-        // Says what is to be reported, not what is to be done.
-        Object::CalicoNodeStatus(_) => Dirty::nothing(),
         // A block is a route and an announcement.
         Object::IpamBlock(_) | Object::BlockAffinity(_) => {
             Dirty { bgp: true, tunnel: true, routes: DirtyRoutes::All, ..Dirty::default() }
         }
         Object::IpReservation(_) | Object::IpamConfiguration(_) | Object::IpamHandle(_) => Dirty::nothing(),
+        // Says what is to be reported, or nothing at all.
+        Object::CalicoNodeStatus(_) | Object::ClusterInformation(_) => Dirty::nothing(),
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! `v1` Node, Pod, Namespace, Secret, Service · `discovery.k8s.io/v1` EndpointSlice ·
 //! `networking.k8s.io/v1` NetworkPolicy · `projectcalico.org/v3` BGPConfiguration, BGPFilter, BGPPeer,
-//! CalicoNodeStatus, IPPool, and those of address management: IPAMBlock, BlockAffinity, IPAMHandle, IPAMConfiguration,
-//! IPReservation.
+//! CalicoNodeStatus, ClusterInformation, FelixConfiguration, IPPool, and those of address management: IPAMBlock,
+//! BlockAffinity, IPAMHandle, IPAMConfiguration, IPReservation.
 //! Of Kubernetes' own kinds only the fields that margay uses are read, as their other fields are another's business.
 //! Of Calico's kinds every field is read: one that is not understood is an error that names it.
 
@@ -16,9 +16,11 @@ mod bgp_role;
 mod block_affinity;
 mod bmp;
 mod calico_node_status;
+mod cluster_information;
 pub mod crd;
 mod duration;
 mod endpoint_slice;
+pub mod felix_configuration;
 mod ip_pool;
 mod ip_reservation;
 mod ipam_block;
@@ -49,8 +51,10 @@ pub use bgp_role::BgpRole;
 pub use block_affinity::{AffinityState, BlockAffinity, BlockAffinitySpec, Deleted};
 pub use bmp::{BmpStation, BmpTable};
 pub use calico_node_status::{CalicoNodeStatus, StatusClass};
+pub use cluster_information::ClusterInformation;
 pub use duration::GoDuration;
 pub use endpoint_slice::EndpointSlice;
+pub use felix_configuration::{FelixConfiguration, FelixScope, FelixSettings, NatOutgoingExclusions, Switch};
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
 pub use ip_reservation::IpReservation;
 pub use ipam_block::{AllocationAttribute, IpamBlock, IpamBlockSpec, cidr_name};
@@ -127,6 +131,8 @@ kinds! {
     IpPool(IpPool): "projectcalico.org/v3" "IPPool" Cluster,
     BgpFilter(BgpFilter): "projectcalico.org/v3" "BGPFilter" Cluster,
     CalicoNodeStatus(CalicoNodeStatus): "projectcalico.org/v3" "CalicoNodeStatus" Cluster,
+    FelixConfiguration(Box<FelixConfiguration>): "projectcalico.org/v3" "FelixConfiguration" Cluster,
+    ClusterInformation(ClusterInformation): "projectcalico.org/v3" "ClusterInformation" Cluster,
     NetworkPolicy(Box<NetworkPolicy>): "networking.k8s.io/v1" "NetworkPolicy" Namespaced,
     IpReservation(IpReservation): "projectcalico.org/v3" "IPReservation" Cluster,
     IpamConfiguration(IpamConfiguration): "projectcalico.org/v3" "IPAMConfiguration" Cluster,

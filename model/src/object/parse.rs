@@ -75,6 +75,11 @@ impl Invalid {
     pub(super) fn field(field: impl Into<String>, message: impl Into<String>) -> Invalid {
         Invalid { field: field.into(), message: message.into() }
     }
+    /// The same, seen from further out.
+    pub(super) fn within(self, outer: &str) -> Invalid {
+        let field = if self.field.is_empty() { outer.to_string() } else { format!("{outer}.{}", self.field) };
+        Invalid { field, ..self }
+    }
 }
 impl From<(String, String)> for Invalid {
     fn from((field, message): (String, String)) -> Invalid {
@@ -198,6 +203,12 @@ fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Inv
         Kind::BgpPeer => Object::BgpPeer(Box::new(calico::<bgp_peer::BgpPeerSpec>(value)?.check(warnings)?)),
         Kind::IpPool => Object::IpPool(calico::<ip_pool::IpPoolSpec>(value)?.check(warnings)?),
         Kind::BgpFilter => Object::BgpFilter(calico::<bgp_filter::BgpFilterSpec>(value)?.check(warnings)?),
+        Kind::FelixConfiguration => Object::FelixConfiguration(Box::new(
+            calico::<felix_configuration::FelixConfigurationSpec>(value)?.check(warnings)?,
+        )),
+        Kind::ClusterInformation => {
+            Object::ClusterInformation(calico::<cluster_information::ClusterInformationSpec>(value)?.check(warnings)?)
+        }
         Kind::CalicoNodeStatus => {
             Object::CalicoNodeStatus(calico::<calico_node_status::CalicoNodeStatusSpec>(value)?.check(warnings)?)
         }
@@ -238,7 +249,7 @@ fn calico<'de, S: Deserialize<'de>>(mut value: Value) -> Result<Envelope<S>, Inv
 }
 
 /// Types a value; an error carries the path of the field it is about.
-fn typed<'de, T: Deserialize<'de>>(value: Value) -> Result<T, Invalid> {
+pub(super) fn typed<'de, T: Deserialize<'de>>(value: Value) -> Result<T, Invalid> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
         let message = error.into_inner().to_string();

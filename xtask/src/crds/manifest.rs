@@ -56,8 +56,7 @@ pub(super) fn schema(definition: &Definition) -> Result<Value> {
     });
     if let Some(status) = &definition.status {
         let mut status = structural(status.as_value()).context("status")?;
-        let conditions = &mut status["properties"]["conditions"];
-        if conditions.is_object() {
+        if let Some(conditions) = status.pointer_mut("/properties/conditions") {
             conditions["x-kubernetes-list-type"] = json!("map");
             conditions["x-kubernetes-list-map-keys"] = json!(["type"]);
         }

@@ -54,6 +54,8 @@ pub const KINDS: &[Watched] = &[
     watched(Kind::IpPool, "ippools", Part::Whole, When::Always),
     watched(Kind::BgpFilter, "bgpfilters", Part::Whole, When::Always),
     watched(Kind::CalicoNodeStatus, "caliconodestatuses", Part::Whole, When::Always),
+    watched(Kind::FelixConfiguration, "felixconfigurations", Part::Whole, When::Always),
+    watched(Kind::ClusterInformation, "clusterinformations", Part::Whole, When::Always),
     watched(Kind::IpReservation, "ipreservations", Part::Whole, When::Always),
     watched(Kind::IpamConfiguration, "ipamconfigurations", Part::Whole, When::Always),
     watched(Kind::Service, "services", Part::Whole, When::Needed),

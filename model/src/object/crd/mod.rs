@@ -7,6 +7,7 @@
 mod bgp_configuration;
 mod bgp_filter;
 mod bgp_peer;
+mod felix;
 mod ip_pool;
 mod ipam;
 mod node_status;
@@ -100,6 +101,7 @@ pub fn all() -> Vec<Definition> {
         ip_pool::definition(),
         node_status::definition(),
     ];
+    all.extend(felix::definitions());
     all.extend(ipam::definitions());
     all
 }
