@@ -73,6 +73,9 @@ pub struct ObjectFact {
 pub struct ApiServerState {
     /// `https://host:port`.
     pub address: String,
+    /// The agent's own namespace, where Secrets are looked for.
+    #[serde(default)]
+    pub namespace: String,
     /// Why it does not answer; none while it does.
     pub away: Option<String>,
     /// Since when it is so, seconds since the Unix epoch.

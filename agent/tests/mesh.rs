@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use agent::fact::{Fact, ObjectFact};
+use agent::fact::{ApiServerState, Fact, ObjectFact};
 use agent::plan::bgp::bgp;
 use agent::world::World;
 use bgp::SpeakerConfig;
@@ -149,6 +149,10 @@ fn a_secret_that_is_not_there_is_named_and_its_session_waits_for_it() {
     let password = "{secretKeyRef: {name: tor, key: key}}";
     cluster.put(&object("BGPPeer", "tor", &format!("{{peerIP: 192.0.2.1, asNumber: 65000, password: {password}}}")));
     let problem = "BGPPeer/tor: spec.password: Secret tor is not there: no session with 192.0.2.1";
+    assert_eq!(cluster.problems(), [problem]);
+    let state = ApiServerState { namespace: "kube-system".into(), ..ApiServerState::default() };
+    assert!(cluster.0.learn(Fact::ApiServer(state)).bgp);
+    let problem = problem.replace("there:", "there (in kube-system, the agent's namespace):");
     assert_eq!(cluster.problems(), [problem]);
     assert_eq!(cluster.after(|cluster| cluster.put(&secret("tor", "one"))), only(&["192.0.2.1"], &[], &[]));
     let gone = |cluster: &mut Cluster| cluster.delete(Kind::Secret, Some("margay"), "tor");

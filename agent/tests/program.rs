@@ -193,6 +193,20 @@ fn a_drained_node_is_still_drained_when_its_agent_comes_again() {
 }
 
 #[test]
+fn a_node_of_which_it_cannot_be_read_whether_it_is_drained_is_taken_as_drained() {
+    alone(|| {
+        let mut agent = Agent::start();
+        agent.until_ready();
+        drop(agent.process.kill());
+        drop(agent.process.wait());
+        // What a disk that fails, or somebody's hand, may leave.
+        fs::create_dir(agent.directory.path().join("state/drained")).expect("made");
+        agent.process = command(agent.directory.path()).spawn().expect("margay-agent");
+        agent.until_drained();
+    });
+}
+
+#[test]
 fn a_reset_over_the_socket_is_done_or_says_why_not() {
     alone(|| {
         let agent = Agent::start();

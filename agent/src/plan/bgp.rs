@@ -348,7 +348,10 @@ impl Peers<'_> {
     }
 
     fn password(&self, reference: &SecretKeyRef) -> Result<Secret, String> {
-        let password = self.objects.password(reference)?;
+        let of_agent = self.world.api_server.as_ref().map(|server| server.namespace.as_str());
+        let place = of_agent.filter(|namespace| !namespace.is_empty());
+        let place = place.map(|namespace| format!(" (in {namespace}, the agent's namespace)")).unwrap_or_default();
+        let password = self.objects.password(reference).map_err(|why| why + &place)?;
         let text =
             std::str::from_utf8(password.expose()).map_err(|_| format!("Secret {} is not text", reference.name))?;
         match text.len() {

@@ -155,8 +155,11 @@ impl World {
                 Dirty::nothing()
             }
             Fact::ApiServer(state) => {
+                // Which namespace its Secrets are in is said where one is missing.
+                let before = self.api_server.as_ref().map(|before| before.namespace.clone());
+                let moved = before.as_ref() != Some(&state.namespace);
                 self.api_server = Some(state);
-                Dirty::nothing()
+                Dirty { bgp: moved, ..Dirty::nothing() }
             }
             Fact::Kernel(event) => self.learn_kernel(event),
             Fact::Learned(change) => self.learned.learn(change),

@@ -179,3 +179,16 @@ fn rfc5881_5_what_was_forwarded_is_not_believed_and_bfd_that_never_came_up_holds
         node.until("192.0.2.2", watched).await;
     });
 }
+
+#[test]
+fn a_port_that_another_daemon_holds_is_a_problem_of_the_node_until_it_is_free() {
+    alone(|| async {
+        let other = std::net::UdpSocket::bind("0.0.0.0:3784").expect("a port");
+        let mut node = Node::new("198.51.100.1", 65001);
+        node.peer("198.51.100.2", 65002, |peer| peer.bfd = Some(fast(Distance::SingleHop))).go();
+        let problem = "cannot receive BFD on UDP port 3784";
+        node.until_problems(|problems| problems.iter().any(|one| one.starts_with(problem))).await;
+        drop(other);
+        node.until_problems(|problems| problems.is_empty()).await;
+    });
+}

@@ -119,6 +119,19 @@ impl Node {
         }
     }
 
+    /// Waits until what it cannot do is as wished.
+    pub async fn until_problems(&self, wish: impl Fn(&[String]) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let problems = self.handle.problems().await.expect("the speaker lives");
+            if wish(&problems) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "still not as wished: {problems:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits for a session.
     pub async fn up(&self, peer: &str) -> PeerView {
         self.until(peer, |p| p.state == SessionState::Established).await

@@ -41,6 +41,7 @@ pub fn watch(api: &ApiServer, node: &NodeName, facts: mpsc::Sender<Fact>) {
     let discovery = Discovery::start(api, move |why| drop(failed.try_send(why)));
     let state = ApiServerState {
         address: api.address().to_string(),
+        namespace: api.namespace().to_string(),
         away: Some("no answer yet".into()),
         since: unix_seconds(),
         ..ApiServerState::default()
