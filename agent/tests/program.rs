@@ -202,6 +202,7 @@ fn a_node_of_which_it_cannot_be_read_whether_it_is_drained_is_taken_as_drained()
         // What a disk that fails, or somebody's hand, may leave.
         fs::create_dir(agent.directory.path().join("state/drained")).expect("made");
         agent.process = command(agent.directory.path()).spawn().expect("margay-agent");
+        agent.until_ready();
         agent.until_drained();
     });
 }

@@ -126,6 +126,11 @@ impl Loop {
                         return done.send(()).unwrap_or_default();
                     }
                     Some(command) => {
+                        // What was wanted before the question was asked counts in its answer.
+                        if wanted.has_changed().unwrap_or_default() {
+                            let wish = wanted.borrow_and_update().clone();
+                            self.configure(wish);
+                        }
                         self.answer(command);
                         // However much is asked, the peers are heard in between.
                         let event = self.inbox.try_recv().ok();
