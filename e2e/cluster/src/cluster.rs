@@ -131,7 +131,7 @@ impl Cluster {
         self.kubectl.apply(include_str!("../objects/router.yaml"))?;
         let nodes = self.plan.nodes.len();
         wait::until(SOON, "sessions of every node with the router", || {
-            let up = underlay::birdc(&self.plan, "show protocols")?.matches("Established").count();
+            let up = underlay::sessions(&self.plan)?;
             ensure!(up == nodes, "{up} of {nodes}");
             Ok(())
         })

@@ -1,6 +1,5 @@
 //! What nodes stand in: one subnet with a top-of-rack router, a host behind the router, and the control plane's machine.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -83,28 +82,44 @@ fn machine(netns: &Netns, address: &str, gateway: &str) -> Result<()> {
 
 /// Starts BIRD, which takes a session from any node and knows the network behind it.
 pub fn start_router(plan: &Plan) -> Result<()> {
-    let mut text = format!("log stderr all;\nrouter id {ROUTER};\nprotocol device {{}}\n");
-    let _ = write!(
-        text,
-        "protocol kernel {{ ipv4 {{ import none; export where source = RTS_BGP; }}; merge paths on; }}\n\
+    write_router_config(plan, None)?;
+    let log = plan.logs().join("bird.log");
+    let mut bird = Command::new(BIRD);
+    bird.arg("-f").arg("-c").arg(router_config(plan)).arg("-s").arg(router_socket(plan));
+    Process::start(&plan.processes(), "bird", &plan.router(), &log, &mut bird)?;
+    Ok(())
+}
+
+/// Tells the running router that sessions of nodes have this password from now on, or none.
+pub fn set_router_password(plan: &Plan, password: Option<&str>) -> Result<()> {
+    write_router_config(plan, password)?;
+    birdc(plan, "configure").map(|_| ())
+}
+
+fn write_router_config(plan: &Plan, password: Option<&str>) -> Result<()> {
+    let password = password.map(|password| format!("  password \"{password}\";\n")).unwrap_or_default();
+    let text = format!(
+        "log stderr all;\nrouter id {ROUTER};\nprotocol device {{}}\n\
+         protocol kernel {{ ipv4 {{ import none; export where source = RTS_BGP; }}; merge paths on; }}\n\
          protocol direct {{ ipv4; interface \"outside\"; }}\n\
-         protocol bgp nodes {{\n  local {ROUTER} as {ROUTER_AS}; neighbor range {UNDERLAY} as {NODES_AS}; dynamic name \"node\";\n  \
+         protocol bgp nodes {{\n  local {ROUTER} as {ROUTER_AS}; neighbor range {UNDERLAY} as {NODES_AS}; dynamic name \"node\";\n{password}  \
          graceful restart on; graceful restart time 120;\n  \
          ipv4 {{ import all; export where source ~ [ RTS_DEVICE, RTS_STATIC, RTS_BGP ]; }};\n}}\n"
     );
-    let (config, log) = (router_config(plan), plan.logs().join("bird.log"));
-    fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))?;
-    let mut bird = Command::new(BIRD);
-    bird.arg("-f").arg("-c").arg(&config).arg("-s").arg(router_socket(plan));
-    Process::start(&plan.processes(), "bird", &plan.router(), &log, &mut bird)?;
-    Ok(())
+    let config = router_config(plan);
+    fs::write(&config, text).with_context(|| format!("cannot write {}", config.display()))
 }
 
 /// What BIRD answers to a line of its command language.
 pub fn birdc(plan: &Plan, line: &str) -> Result<String> {
     let socket = router_socket(plan).display().to_string();
-    let words = ["-r", "-s", &socket].into_iter().chain(line.split(' ')).collect::<Vec<_>>();
+    let words = ["-s", &socket].into_iter().chain(line.split(' ')).collect::<Vec<_>>();
     plan.router().stdout("/usr/sbin/birdc", &words)
+}
+
+/// How many nodes have a session with the router.
+pub fn sessions(plan: &Plan) -> Result<usize> {
+    Ok(birdc(plan, "show protocols")?.matches("Established").count())
 }
 
 fn router_config(plan: &Plan) -> PathBuf {
