@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use bgp::speaker::{PeerChange, RouteChange};
 use dataplane::actual::KernelEvent;
 use ipam::Record;
+use ipam::block::Told;
 use model::Time;
 use model::object::{Object, ObjectError, ObjectKey};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,10 @@ pub enum Fact {
     },
     /// A lease began, was plumbed, or ended: written down already.
     Lease(Record),
+    /// What the API server says of blocks.
+    Blocks(Box<Told>),
+    /// The steps given to the hand for blocks are done; or why not to their end.
+    BlocksDone(Option<String>),
     /// How far we are installed on the node; replaces what was said before.
     Cni(Installed),
     /// An operator took the node out of service, with this message for its peers; or back in.

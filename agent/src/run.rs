@@ -135,6 +135,12 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
         state_dir: options.state_dir.clone(),
         boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?,
         worker,
+        blocks: match &options.objects {
+            Objects::Kubernetes(api) => {
+                Some(crate::apply::blocks::Hand::start(api, options.node.clone(), facts.clone()))
+            }
+            Objects::Directory(_) => None,
+        },
         recorder: options.record.as_ref().map(record).transpose()?,
         unix_seconds: unix_seconds(),
     };

@@ -37,6 +37,11 @@ impl Freed {
         }
     }
 
+    /// Was it given, and released, and not given again?
+    pub fn has(&self, address: IpAddr) -> bool {
+        self.at.contains_key(&address)
+    }
+
     /// From long ago to lately.
     pub fn in_order(&self) -> impl Iterator<Item = IpAddr> {
         self.order.values().copied()
@@ -57,10 +62,9 @@ impl Freed {
         let never_given = blocks.iter().find_map(|block| {
             (0..block.size().min(AUTOMATIC))
                 .map_while(|offset| block.nth(offset))
-                .find(|&address| !taken(address) && !self.at.contains_key(&address))
+                .find(|&address| block.may_give(address) && !taken(address) && !self.at.contains_key(&address))
         });
-        never_given.or_else(|| {
-            self.in_order().find(|&address| !taken(address) && blocks.iter().any(|b| b.prefix.contains(address)))
-        })
+        never_given
+            .or_else(|| self.in_order().find(|&address| !taken(address) && blocks.iter().any(|b| b.may_give(address))))
     }
 }

@@ -61,6 +61,14 @@ pub enum IpamError {
         /// Why it cannot be given.
         problem: String,
     },
+    /// An address that the pod names lies in a block, and is not marked as this node's yet.
+    #[error("{address} ({source_name}) is not ready: its block does not say that it is this node's")]
+    Unready {
+        /// As asked for.
+        address: IpAddr,
+        /// The annotation, or the runtime's argument.
+        source_name: String,
+    },
     /// An address that the pod names is another's.
     #[error("{address} ({source_name}) is held by {holder}")]
     Taken {
@@ -92,9 +100,11 @@ impl IpamError {
     pub fn refusal_code(&self) -> RefusalCode {
         match self {
             IpamError::Wish(_) | IpamError::Pool { .. } | IpamError::Outside { .. } => RefusalCode::Invalid,
-            IpamError::Taken { .. } | IpamError::NoBlock(_) | IpamError::Exhausted { .. } | IpamError::TooMany(_) => {
-                RefusalCode::TryAgain
-            }
+            IpamError::Taken { .. }
+            | IpamError::Unready { .. }
+            | IpamError::NoBlock(_)
+            | IpamError::Exhausted { .. }
+            | IpamError::TooMany(_) => RefusalCode::TryAgain,
         }
     }
 }
@@ -123,6 +133,11 @@ impl Leases {
     /// The lease that holds an address.
     pub fn holder(&self, address: IpAddr) -> Option<&Lease> {
         self.holders.get(&address).and_then(|attachment| self.leases.get(attachment))
+    }
+
+    /// Whether a lease of this address has ended here, and none has begun since.
+    pub fn has_ended(&self, address: IpAddr) -> bool {
+        !self.holders.contains_key(&address) && self.freed.has(address)
     }
 
     /// The lease for an attachment: the one it has, or a new one. The same question has the same answer however often it is asked.
@@ -248,7 +263,10 @@ impl Leases {
             if blocks.is_empty() {
                 continue;
             }
-            let taken = |address| self.holders.contains_key(&address) || space.reserved.contains(&address);
+            let kept_back = |address| space.kept_back.iter().any(|prefix| prefix.contains(address));
+            let taken = |address| {
+                self.holders.contains_key(&address) || space.reserved.contains(&address) || kept_back(address)
+            };
             let address = self
                 .freed
                 .longest_free(&blocks, taken)
@@ -283,6 +301,9 @@ impl Leases {
             if space.reserved.contains(address) {
                 return Err(outside("reserved for the node itself".into()));
             }
+            if self.holder(*address).is_none() && !block.may_give(*address) {
+                return Err(IpamError::Unready { address: *address, source_name: source_name.clone() });
+            }
             if let Some(holder) = self.holder(*address) {
                 let same_pod = holder.pod.is_some() && holder.pod == ask.attach.pod;
                 let same_container = holder.attachment.container_id == ask.attach.attachment.container_id;
@@ -306,7 +327,10 @@ impl Leases {
     fn held(&self, blocks: &[&Block]) -> String {
         let of = |block: &Block| {
             let held = self.holders.keys().filter(|&&address| block.prefix.contains(address)).count();
-            format!("{} of pool {}: {held} of {} held", block.prefix, block.pool, block.size())
+            match &block.stock {
+                None => format!("{} of pool {}: {held} of {} held", block.prefix, block.pool, block.size()),
+                Some(_) => format!("{} of pool {}: {held} held, none ready", block.prefix, block.pool),
+            }
         };
         blocks.iter().map(|block| of(block)).collect::<Vec<_>>().join(", ")
     }

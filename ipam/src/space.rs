@@ -31,12 +31,19 @@ pub struct Block {
     pub pool_cidr: Prefix,
     /// To whom it is open.
     pub openness: Openness,
+    /// Of a block that other nodes may use too: the addresses that are this node's to give. None: all of them are.
+    pub stock: Option<BTreeSet<IpAddr>>,
 }
 
 impl Block {
     /// Number of addresses; saturates for `::/0`.
     pub fn size(&self) -> u128 {
         1u128.checked_shl(u32::from(self.prefix.family().bits() - self.prefix.length())).unwrap_or(u128::MAX)
+    }
+
+    /// Whether an address is this node's to give.
+    pub fn may_give(&self, address: IpAddr) -> bool {
+        self.prefix.contains(address) && self.stock.as_ref().is_none_or(|stock| stock.contains(&address))
     }
 
     /// The address so many steps above the first; None beyond the block.
@@ -61,6 +68,8 @@ pub struct Space {
     pub blocks: Vec<Block>,
     /// Addresses that no pod gets: the tunnel's own, a gateway's.
     pub reserved: BTreeSet<IpAddr>,
+    /// IPReservations: addresses that a pod gets only by naming them.
+    pub kept_back: Vec<Prefix>,
 }
 
 impl Space {
@@ -86,7 +95,7 @@ mod tests {
 
     fn block(prefix: &str) -> Block {
         let prefix: Prefix = prefix.parse().unwrap();
-        Block { prefix, pool: "p".into(), pool_cidr: prefix, openness: Openness::Open }
+        Block { prefix, pool: "p".into(), pool_cidr: prefix, openness: Openness::Open, stock: None }
     }
 
     #[test]

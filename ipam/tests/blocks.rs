@@ -36,18 +36,18 @@ impl Api {
     }
 
     /// Does one step for a node, and tells what came of it.
-    fn take(&mut self, node: &str, gone: &BTreeSet<String>, op: Op) -> Told {
+    fn take(&mut self, node: &str, op: Op) -> Told {
         let version = self.version();
         match op {
-            Op::Survey => {
-                let near = |spec: &IpamBlockSpec| concerns(spec, node) || gone.iter().any(|gone| concerns(spec, gone));
+            Op::Survey { nodes } => {
+                let near = |spec: &IpamBlockSpec| nodes.iter().any(|node| concerns(spec, node));
                 let (blocks, others): (Vec<_>, Vec<_>) = self.blocks.values().cloned().partition(|s| near(&s.spec));
-                let of_node =
-                    |seen: &&Seen<BlockAffinitySpec>| seen.spec.node == node || gone.contains(&seen.spec.node);
+                let of_node = |seen: &&Seen<BlockAffinitySpec>| nodes.contains(&seen.spec.node);
                 Told::Surveyed {
                     blocks,
                     affinities: self.affinities.values().filter(of_node).cloned().collect(),
                     others: others.into_iter().map(|s| (s.spec.cidr, s.spec.unallocated.len())).collect(),
+                    hosts: self.affinities.keys().map(|(node, _)| node.clone()).collect(),
                 }
             }
             Op::ReadBlock(cidr) => self.read(cidr),
@@ -184,7 +184,7 @@ impl Cluster {
             return;
         }
         let op = node.queue.remove(0);
-        let told = self.api.take(&node.name.clone(), &BTreeSet::new(), op);
+        let told = self.api.take(&node.name.clone(), op);
         let name = node.name.clone();
         self.nodes[at].picture.learn(told, &name);
     }
@@ -216,7 +216,7 @@ impl Cluster {
             return;
         }
         let (node, op) = self.late.remove(which % self.late.len());
-        self.api.take(&node, &BTreeSet::new(), op);
+        self.api.take(&node, op);
     }
 
     /// CNI ADD: asks nobody. False if nothing is ready.
@@ -337,7 +337,8 @@ proptest! {
         cluster.late.clear();
         // Each looks again, as it does from time to time.
         for node in &mut cluster.nodes {
-            node.queue = vec![Op::Survey];
+            node.picture.look_again();
+            node.queue.clear();
         }
         cluster.rest();
         cluster.agrees();
@@ -435,7 +436,7 @@ fn giving_back() -> Cluster {
 /// The second node takes all that it can get.
 fn grab(cluster: &mut Cluster) {
     for _ in 0..8 {
-        cluster.nodes[1].queue = vec![Op::Survey];
+        cluster.nodes[1].picture.look_again();
         for _ in 0..12 {
             cluster.step(1);
             cluster.add(1);

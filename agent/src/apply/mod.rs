@@ -2,6 +2,7 @@
 //! What the node's container runtime is to find is laid down by `cni`.
 
 pub mod bench;
+pub mod blocks;
 pub mod cni;
 pub mod names;
 pub mod worker;

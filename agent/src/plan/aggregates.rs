@@ -44,7 +44,7 @@ pub fn prefixes(world: &World) -> impl Iterator<Item = Prefix> {
 /// sent it here.
 pub fn of_aggregate(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
     let inside = |inner: &Prefix| inner.length() > prefix.length() && prefix.covers(inner);
-    let own = world.objects.node(&world.node).is_some_and(|node| node.pod_cidrs.iter().any(inside));
+    let own = world.own_prefixes().iter().any(inside);
     let announced = own || world.learned.first_after(prefix).is_some_and(inside);
     announced.then(|| RoutePlan {
         source: RouteSource::Aggregate,

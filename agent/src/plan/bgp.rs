@@ -76,7 +76,7 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
     config.aggregates = super::aggregates::aggregates(world);
     config.own = node.pod_cidrs.clone();
     config.pools = objects.pools().map(|p| p.cidr).collect();
-    config.originate = originate(world, node, &settings);
+    config.originate = originate(world, &settings);
     let mut peers = Peers {
         world,
         objects,
@@ -161,12 +161,12 @@ fn router_id(node: &Node) -> Option<RouterId> {
     }
 }
 
-/// The node's own pod CIDRs, except those in a pool that says otherwise, and service addresses.
-fn originate(world: &World, node: &Node, settings: &Settings) -> BTreeMap<Prefix, Origination> {
+/// What is the node's own and what its pods hold beyond it, except in a pool that says otherwise, and service addresses.
+fn originate(world: &World, settings: &Settings) -> BTreeMap<Prefix, Origination> {
     let withheld =
         |prefix: &Prefix| world.objects.pools().any(|pool| pool.disable_bgp_export && pool.cidr.covers(prefix));
-    let blocks = node.pod_cidrs.iter().copied().filter(|prefix| !withheld(prefix));
-    let all = blocks.chain(super::services::announced(world));
+    let own = world.own_prefixes().into_iter().chain(world.lone_addresses());
+    let all = own.filter(|prefix| !withheld(prefix)).chain(super::services::announced(world));
     all.map(|prefix| (prefix, origination(prefix, settings))).collect()
 }
 

@@ -66,7 +66,7 @@ impl Desired {
             self.nat = plan;
         }
         if dirty.bgp {
-            let own = world.objects.node(&world.node).map_or(&[][..], |node| &node.pod_cidrs);
+            let own: Vec<Prefix> = world.own_prefixes().into_iter().chain(world.lone_addresses()).collect();
             let of_own = |family: &Family| own.iter().any(|prefix| prefix.family() == *family);
             let ours = world.objects.felix(&world.node).ip_forwarding != Some(Switch::Disabled);
             let plan: Vec<Family> = Family::ALL.into_iter().filter(|family| ours && of_own(family)).collect();

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use dataplane::want::Tunnel;
 use ipam::Block;
-use model::object::{EncapMode, IpPool, Node};
+use ipam::block::TUNNEL_HANDLE;
+use model::object::{EncapMode, IpPool, IpamBlockSpec, Node};
 use model::{Family, Prefix, kernel};
 
 use crate::plan::{mtu, own};
@@ -112,7 +113,9 @@ pub fn tunnel_address(world: &World) -> Option<IpAddr> {
     let node = world.objects.node(&world.node)?;
     let tunnelled = |prefix: &Prefix| pool_of(world, prefix).is_some_and(|p| p.ipip_mode != EncapMode::Never);
     let of_ipv4 = |prefix: &&Prefix| prefix.family() == Family::Ipv4;
-    let block = node.pod_cidrs.iter().filter(of_ipv4).find(|prefix| tunnelled(prefix))?;
+    let Some(block) = node.pod_cidrs.iter().filter(of_ipv4).find(|prefix| tunnelled(prefix)) else {
+        return of_blocks(world);
+    };
     let free = |address: &IpAddr| world.leases.holder(*address).is_none();
     let device = world.kernel.link(kernel::TUNNEL);
     let has = device.and_then(|link| {
@@ -122,8 +125,28 @@ pub fn tunnel_address(world: &World) -> Option<IpAddr> {
     has.or_else(|| first_free(*block, free))
 }
 
+/// The same where pools are carved into blocks: the address that a block says is the tunnel's; else one that is ready.
+fn of_blocks(world: &World) -> Option<IpAddr> {
+    let tunnelled = |prefix: &Prefix| {
+        let pool = pool_of(world, prefix).filter(|_| prefix.family() == Family::Ipv4);
+        pool.is_some_and(|pool| pool.ipip_mode != EncapMode::Never)
+    };
+    let handle = format!("{TUNNEL_HANDLE}{}", world.node);
+    let blocks = world.picture.blocks().chain(world.file_blocks()).filter(|block| tunnelled(&block.cidr));
+    let written = |block: &IpamBlockSpec| {
+        let (ordinal, _) = block.held().find(|(_, by)| by.handle_id.as_ref() == Some(&handle))?;
+        block.address(ordinal)
+    };
+    if let Some(address) = blocks.into_iter().find_map(written) {
+        return Some(address);
+    }
+    let free = |address: &IpAddr| world.leases.holder(*address).is_none();
+    let ready = world.picture.giveable(world.node.as_str(), |_| false).into_iter();
+    ready.filter(|(cidr, _)| tunnelled(cidr)).flat_map(|(_, addresses)| addresses).find(free)
+}
+
 fn first_free(prefix: Prefix, free: impl Fn(&IpAddr) -> bool) -> Option<IpAddr> {
-    let block = Block { prefix, pool: String::new(), pool_cidr: prefix, openness: ipam::Openness::Open };
+    let block = Block { prefix, pool: String::new(), pool_cidr: prefix, openness: ipam::Openness::Open, stock: None };
     // No node holds more pods than this.
     (0..block.size().min(1 << 16)).filter_map(|offset| block.nth(offset)).find(free)
 }

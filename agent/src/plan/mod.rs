@@ -2,6 +2,7 @@
 
 pub mod aggregates;
 pub mod bgp;
+pub mod blocks;
 mod bmp;
 pub mod cni;
 pub mod desired;

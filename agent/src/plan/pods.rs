@@ -18,20 +18,24 @@ pub fn space(world: &World, pod: Option<&PodRef>) -> Space {
                 pool: pool.meta.name.clone(),
                 pool_cidr: pool.cidr,
                 openness: openness(world, pool, pod),
+                stock: None,
             },
             None => Block {
                 prefix: *prefix,
                 pool: String::new(),
                 pool_cidr: *prefix,
                 openness: Openness::Closed(format!("no IPPool covers {prefix} of Node {}", node.name)),
+                stock: None,
             },
         });
     }
+    space.blocks.extend(super::blocks::blocks(world, pod));
+    space.kept_back.extend(world.objects.reservations().flat_map(|it| it.reserved_cidrs.iter().copied()));
     space.reserved.extend(crate::plan::encap::tunnel_address(world));
     space
 }
 
-fn openness(world: &World, pool: &IpPool, pod: Option<&PodRef>) -> Openness {
+pub(super) fn openness(world: &World, pool: &IpPool, pod: Option<&PodRef>) -> Openness {
     let labels = world.objects.node(&world.node).map(|n| n.meta.labels.clone()).unwrap_or_default();
     if pool.disabled {
         return Openness::Closed("the pool is disabled".into());

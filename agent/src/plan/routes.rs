@@ -8,7 +8,6 @@ use std::sync::Arc;
 use bgp::speaker::Best;
 use dataplane::want::{NextHop, NextHops, Route};
 use model::api::show::RouteSource;
-use model::object::Node;
 use model::{Prefix, kernel};
 
 use super::aggregates::{self, aggregates, of_aggregate};
@@ -66,9 +65,7 @@ pub fn prefixes(world: &World) -> BTreeSet<Prefix> {
     let mut prefixes: BTreeSet<Prefix> = world.learned.prefixes().copied().collect();
     prefixes.extend(world.leases.iter().flat_map(|lease| lease.addresses.iter().copied().map(Prefix::host)));
     prefixes.extend(gateways(world).into_keys().map(Prefix::host));
-    if let Some(node) = world.objects.node(&world.node) {
-        prefixes.extend(&node.pod_cidrs);
-    }
+    prefixes.extend(world.own_prefixes());
     prefixes.extend(aggregates(world).into_keys());
     prefixes
 }
@@ -77,7 +74,7 @@ pub fn prefixes(world: &World) -> BTreeSet<Prefix> {
 #[derive(Debug)]
 pub struct Router<'a> {
     world: &'a World,
-    own: Option<&'a Node>,
+    own: Vec<Prefix>,
     encaps: Encaps<'a>,
     tunnel: Option<u32>,
     ways: HashMap<IpAddr, Vec<NextHop>>,
@@ -99,7 +96,7 @@ impl<'a> Router<'a> {
     pub fn new(world: &'a World) -> Router<'a> {
         Router {
             world,
-            own: world.objects.node(&world.node),
+            own: world.own_prefixes(),
             encaps: Encaps::new(world),
             tunnel: world.kernel.link(kernel::TUNNEL).map(|link| link.index),
             ways: HashMap::new(),
@@ -117,7 +114,7 @@ impl<'a> Router<'a> {
     /// The route of one prefix, if any source has one: a pod before a block before a peer with a gateway before what was
     /// learned.
     pub fn route(&mut self, prefix: &Prefix) -> Option<RoutePlan> {
-        let own = of_pod(self.world, prefix).or_else(|| of_block(self.own?, prefix));
+        let own = of_pod(self.world, prefix).or_else(|| of_block(&self.own, prefix));
         let own = own.or_else(|| self.of_gateway(prefix)).or_else(|| self.of_aggregate(prefix));
         own.or_else(|| self.of_learned(prefix))
     }
@@ -216,9 +213,9 @@ fn of_pod(world: &World, prefix: &Prefix) -> Option<RoutePlan> {
 }
 
 /// A block of this node: what no pod has is dropped here, lest it go back to the router and round in circles.
-fn of_block(node: &Node, prefix: &Prefix) -> Option<RoutePlan> {
+fn of_block(own: &[Prefix], prefix: &Prefix) -> Option<RoutePlan> {
     // The /32 of a block of one address would shadow its pod.
-    let own = node.pod_cidrs.contains(prefix) && !prefix.is_host();
+    let own = own.contains(prefix) && !prefix.is_host();
     own.then(|| RoutePlan { source: RouteSource::Block, route: Ok(Route::blackhole(*prefix)), encap: Arc::default() })
 }
 

@@ -1,5 +1,6 @@
 //! Loop 1: facts in, plans out, hands told. Owns the world; never touches a BGP socket.
 
+mod blocks;
 mod drain;
 mod flight;
 mod foresee;
@@ -85,6 +86,8 @@ pub struct Reconciler {
     flight: Option<Flight>,
     /// Nexthop objects may have lost their last route.
     objects_touched: bool,
+    /// Steps for blocks of pools.
+    blocks: blocks::Blocks,
     /// What the kernel told while its routes are being read: told again afterwards, as the reading may be older.
     meanwhile: Option<Vec<KernelEvent>>,
     reading: Slot,
@@ -116,6 +119,8 @@ pub struct Birth {
     pub boot: String,
     /// The kernel's threads.
     pub worker: Worker,
+    /// The hand for blocks; none where the objects are files.
+    pub blocks: Option<crate::apply::blocks::Hand>,
     /// `--record`.
     pub recorder: Option<Recorder>,
     /// Seconds since the Unix epoch.
@@ -141,6 +146,7 @@ impl Reconciler {
             routes_busy: false,
             flight: None,
             objects_touched: true,
+            blocks: blocks::Blocks::with(birth.blocks),
             meanwhile: None,
             reading: Slot::default(),
             tunnel: Slot::default(),
@@ -179,6 +185,10 @@ impl Reconciler {
         if let Some(recorder) = &mut self.recorder {
             recorder.write(now, &fact);
         }
+        self.blocks.note(&fact);
+        if let Fact::BlocksDone(problem) = &fact {
+            self.blocks.done(problem.clone(), now);
+        }
         let dirty = self.world.learn(fact);
         self.dirty = std::mem::take(&mut self.dirty).and(dirty);
     }
@@ -210,6 +220,7 @@ impl Reconciler {
         self.places.extend(self.bench.due(now));
         self.reconcile_leases(now);
         self.push(now);
+        self.push_blocks(now);
     }
 
     /// When [`Reconciler::settle`] is due even if nothing happens.
@@ -217,10 +228,20 @@ impl Reconciler {
         let routes = if self.may_lay() { self.bench.deadline() } else { None };
         let sweep = Time::START + SWEEP_DEFERRAL;
         let sweep = (!self.places.is_empty() && self.may_lay() && now < sweep).then_some(sweep);
-        [routes, sweep, self.reading.again, self.tunnel.again, self.nat.again, self.forwarding.again, self.leases_due]
-            .into_iter()
-            .flatten()
-            .min()
+        let blocks = if self.may_write() { self.blocks.deadline() } else { None };
+        [
+            routes,
+            sweep,
+            blocks,
+            self.reading.again,
+            self.tunnel.again,
+            self.nat.again,
+            self.forwarding.again,
+            self.leases_due,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether a request has to wait: an ADD for a link of a name that is on its way out would adopt what is about to
@@ -302,10 +323,13 @@ impl Reconciler {
         let Some(node) = self.world.objects.node(&self.world.node) else {
             return Some(format!("there is no Node {}: its pod CIDRs are not known", self.world.node));
         };
-        if node.pod_cidrs.is_empty() {
-            return Some(format!("Node {} has no spec.podCIDRs", node.name));
-        }
         let space = crate::plan::pods::space(&self.world, None);
+        if space.blocks.is_empty() {
+            return Some(match crate::plan::blocks::carved(&self.world).is_empty() {
+                true => format!("Node {} has no spec.podCIDRs, and there is no IPPool to claim a block of", node.name),
+                false => self.no_block(),
+            });
+        }
         let closed = |block: &ipam::Block| match &block.openness {
             ipam::Openness::Closed(reason) => Some(format!("{}: {reason}", block.prefix)),
             _ => None,

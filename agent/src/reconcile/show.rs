@@ -87,6 +87,7 @@ impl Reconciler {
         problems.extend(self.desired.bgp.iter().flat_map(|plan| plan.problems.iter().cloned()));
         problems.extend(self.world.objects.errors.iter().map(ToString::to_string));
         let slot = |what: &str, problem: &Option<String>| problem.as_ref().map(|p| format!("{what}: {p}"));
+        problems.extend(self.block_problems());
         problems.extend(slot("reading of the routes", &self.reading.problem));
         problems.extend(slot("tunnel device", &self.tunnel.problem));
         problems.extend(slot("packet rules", &self.nat.problem));

@@ -1,6 +1,7 @@
 //! The one picture of what is true. It learns facts and says which keys they touch; it decides nothing and does nothing.
 
 pub mod autodetection;
+mod blocks;
 pub mod cni;
 pub mod kernel;
 pub mod learned;
@@ -43,6 +44,8 @@ pub struct World {
     pub routers: BTreeSet<(NonZeroU32, Ipv6Addr)>,
     /// Who holds which address.
     pub leases: ipam::Leases,
+    /// Blocks as the API server has them.
+    pub picture: ipam::block::Picture,
     /// How far we are installed on the node; none if nobody asked for it.
     pub cni: Option<cni::Installed>,
     /// Set while an operator has the node out of service: the message for its peers.
@@ -128,6 +131,7 @@ impl World {
             learned: Learned::default(),
             routers: BTreeSet::new(),
             leases: ipam::Leases::default(),
+            picture: ipam::block::Picture::default(),
             cni: None,
             drained: None,
             synced: BTreeSet::new(),
@@ -175,6 +179,8 @@ impl World {
                 Dirty { bgp: true, ..Dirty::nothing() }
             }
             Fact::Lease(record) => self.learn_lease(record),
+            Fact::Blocks(told) => self.learn_block(*told),
+            Fact::BlocksDone(_) => Dirty::nothing(),
             Fact::Cni(installed) => {
                 self.cni = Some(installed);
                 Dirty::nothing()
@@ -220,6 +226,9 @@ impl World {
             ipam::Record::Freed(_) => Vec::new(),
         };
         self.leases.apply(record);
-        Dirty::routes(touched.into_iter().map(Prefix::host))
+        // An address beyond what is this node's own is announced by itself.
+        let own = self.own_prefixes();
+        let lone = touched.iter().any(|address| !own.iter().any(|prefix| prefix.contains(*address)));
+        Dirty { bgp: lone, ..Dirty::routes(touched.into_iter().map(Prefix::host)) }
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use model::object::{
-    BgpConfiguration, BgpFilter, BgpPeer, CalicoNodeStatus, EndpointSlice, FelixSettings, IpPool, Kind, Namespace,
-    Node, Object, ObjectError, ObjectKey, Password, Pod, Secret, SecretKeyRef, Service,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinitySpec, CalicoNodeStatus, EndpointSlice, FelixSettings, IpPool,
+    IpReservation, IpamBlockSpec, IpamConfiguration, Kind, Namespace, Node, Object, ObjectError, ObjectKey, Password,
+    Pod, Secret, SecretKeyRef, Service,
 };
 use model::{NodeName, PodRef};
 
@@ -84,6 +85,34 @@ impl Objects {
             all.filter_map(|o| if let Object::FelixConfiguration(f) = o { Some(&**f) } else { None }),
             node,
         )
+    }
+
+    /// All pods, in order of namespace and name.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.of(Kind::Pod).filter_map(|o| if let Object::Pod(p) = o { Some(p) } else { None })
+    }
+
+    /// All IPAMBlocks that are written in files.
+    pub fn blocks(&self) -> impl Iterator<Item = &IpamBlockSpec> {
+        self.of(Kind::IpamBlock).filter_map(|o| if let Object::IpamBlock(b) = o { Some(&b.spec) } else { None })
+    }
+
+    /// All BlockAffinities that are written in files.
+    pub fn block_affinities(&self) -> impl Iterator<Item = &BlockAffinitySpec> {
+        self.of(Kind::BlockAffinity).filter_map(|o| if let Object::BlockAffinity(a) = o { Some(&a.spec) } else { None })
+    }
+
+    /// All IPReservations.
+    pub fn reservations(&self) -> impl Iterator<Item = &IpReservation> {
+        self.of(Kind::IpReservation).filter_map(|o| if let Object::IpReservation(r) = o { Some(r) } else { None })
+    }
+
+    /// The IPAMConfiguration in force.
+    pub fn ipam_configuration(&self) -> Option<&IpamConfiguration> {
+        match self.object(Kind::IpamConfiguration, None, "default")? {
+            Object::IpamConfiguration(configuration) => Some(configuration),
+            _ => None,
+        }
     }
 
     /// A BGPFilter by name.

@@ -43,6 +43,8 @@ pub enum Told {
         affinities: Vec<Seen<BlockAffinitySpec>>,
         /// All other blocks, each with the number of its free addresses.
         others: BTreeMap<Prefix, usize>,
+        /// All nodes that have claims.
+        hosts: BTreeSet<String>,
     },
     /// A block was read, or is not there.
     Block {
@@ -69,8 +71,10 @@ pub enum Told {
         /// Blocks and numbers of addresses; empty where it is not there.
         block: BTreeMap<Prefix, u32>,
     },
-    /// What became of a write of this block is not known.
+    /// What became of a write of this block, or of its claim, is not known.
     Lost(Prefix),
+    /// A write of this block, or of its claim, was not sent.
+    Unsent(Prefix),
 }
 
 /// One block as last seen.
@@ -92,6 +96,7 @@ pub struct Picture {
     /// Claims of nodes that are gone.
     pub(super) left: BTreeMap<(Prefix, String), Seen<BlockAffinitySpec>>,
     pub(super) others: BTreeMap<Prefix, usize>,
+    hosts: BTreeSet<String>,
     pub(super) handles: BTreeMap<String, BTreeMap<Prefix, u32>>,
     withdrawn: BTreeMap<Prefix, BTreeSet<IpAddr>>,
 }
@@ -100,9 +105,9 @@ impl Picture {
     /// Takes in what the API told.
     pub fn learn(&mut self, told: Told, node: &str) {
         match told {
-            Told::Surveyed { blocks, affinities, others } => {
+            Told::Surveyed { blocks, affinities, others, hosts } => {
                 self.surveyed = true;
-                self.others = others;
+                (self.others, self.hosts) = (others, hosts);
                 let (own, left) = affinities.into_iter().partition::<Vec<_>, _>(|seen| seen.spec.node == node);
                 self.affinities = own.into_iter().map(|seen| (seen.spec.cidr, seen)).collect();
                 self.left = left.into_iter().map(|seen| ((seen.spec.cidr, seen.spec.node.clone()), seen)).collect();
@@ -120,7 +125,8 @@ impl Picture {
             Told::Written(seen) => {
                 let cidr = seen.spec.cidr;
                 self.withdrawn.remove(&cidr);
-                if concerns(&seen.spec, node) {
+                let left = self.left.keys().any(|(of, _)| *of == cidr);
+                if left || concerns(&seen.spec, node) {
                     self.others.remove(&cidr);
                     self.blocks.insert(cidr, Known { seen, fenced: true, doubtful: false });
                 } else {
@@ -142,6 +148,11 @@ impl Picture {
             Told::Lost(cidr) => {
                 if let Some(known) = self.blocks.get_mut(&cidr) {
                     known.doubtful = true;
+                }
+            }
+            Told::Unsent(cidr) => {
+                if self.blocks.get(&cidr).is_none_or(|known| !known.doubtful) {
+                    self.withdrawn.remove(&cidr);
                 }
             }
         }
@@ -230,7 +241,18 @@ impl Picture {
         self.blocks().find(|block| block.cidr.contains(address))
     }
 
-    /// Whether the API was asked at all.
+    /// All nodes that had claims at the last survey.
+    pub fn hosts(&self) -> &BTreeSet<String> {
+        &self.hosts
+    }
+
+    /// Everything is to be listed once more; what is known stays in force meanwhile.
+    pub fn look_again(&mut self) {
+        self.surveyed = false;
+        self.handles.clear();
+    }
+
+    /// Whether the API was asked, and is not to be asked anew.
     pub fn is_surveyed(&self) -> bool {
         self.surveyed
     }

@@ -11,13 +11,16 @@ use super::edit::{self, Holding};
 use super::keep::{self, Kept};
 use super::level::Level;
 use super::picture::{Known, Picture, Seen, Version, is_marked, is_stock};
-use super::{STOCK_HANDLE, search, stock};
+use super::{STOCK_HANDLE, TUNNEL_HANDLE, search, stock};
 
 /// One step. Its result is told to the picture, whatever it is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// List all blocks and claims.
-    Survey,
+    /// List all blocks and claims; those of these nodes are kept whole.
+    Survey {
+        /// This node, and those that it clears away.
+        nodes: BTreeSet<String>,
+    },
     /// Read a block.
     ReadBlock(Prefix),
     /// Read a handle.
@@ -142,7 +145,8 @@ impl Wants {
 /// The next steps. Empty where all is as it should be.
 pub fn plan(picture: &Picture, wants: &Wants) -> Plan {
     if !picture.surveyed {
-        return Plan { ops: vec![Op::Survey], problems: Vec::new() };
+        let nodes = wants.gone.iter().chain([&wants.node]).cloned().collect();
+        return Plan { ops: vec![Op::Survey { nodes }], problems: Vec::new() };
     }
     let mut plan = Plan::default();
     let mut drafts: Drafts = picture.blocks.iter().map(|(cidr, known)| (*cidr, known.seen.spec.clone())).collect();
@@ -198,6 +202,9 @@ fn claims(picture: &Picture, wants: &Wants, ops: &mut Vec<Op>) -> BTreeSet<Prefi
                 ops.push(Op::DropBlock { cidr: *cidr, version: known.seen.version.clone() });
             }
             Some(_) => {}
+            None if picture.others.contains_key(cidr) && !picture.blocks.contains_key(cidr) => {
+                ops.push(Op::ReadBlock(*cidr));
+            }
             None => ops.push(drop_claim(claim)),
         }
     }
@@ -243,7 +250,10 @@ fn settle(wants: &Wants, spec: &mut IpamBlockSpec) {
             (Some(holding), _) => edit::give(spec, ordinal, holding),
             (None, Some(attribute)) => {
                 let left = attribute.node().is_some_and(|node| wants.gone.contains(node)) && !keeps(attribute);
-                let ended = marked && !is_stock(attribute) && !keeps(attribute) && wants.ended.contains(&address);
+                // A tunnel's address is held as long as there is a tunnel.
+                let handle = attribute.handle_id.as_deref().unwrap_or_default();
+                let idle = handle.starts_with(TUNNEL_HANDLE) || wants.ended.contains(&address);
+                let ended = marked && !is_stock(attribute) && !keeps(attribute) && idle;
                 let leaked = wants.leaked.get(&address).is_some_and(|seen| *seen == spec.given_at(ordinal));
                 if left {
                     edit::release(spec, ordinal);

@@ -42,9 +42,9 @@ pub fn detach(container: &str) -> Detach {
 pub fn space(blocks: &[&str]) -> Space {
     let block = |(n, text): (usize, &&str)| {
         let prefix = text.parse().unwrap();
-        Block { prefix, pool: format!("pool-{n}"), pool_cidr: prefix, openness: Openness::Open }
+        Block { prefix, pool: format!("pool-{n}"), pool_cidr: prefix, openness: Openness::Open, stock: None }
     };
-    Space { blocks: blocks.iter().enumerate().map(block).collect(), reserved: Default::default() }
+    Space { blocks: blocks.iter().enumerate().map(block).collect(), ..Space::default() }
 }
 
 /// The link that a lease's shim would have made.

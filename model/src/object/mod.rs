@@ -67,7 +67,7 @@ pub use node::{
     EXCLUDE_FROM_LOAD_BALANCERS, GRACEFUL_SHUTDOWN, IPV4_ADDRESS, IPV6_ADDRESS, Node, NodeAddress, Standing,
 };
 pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse, read_value};
-pub use pod::{ContainerPort, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, Namespace, Pod};
+pub use pod::{ContainerPort, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, KEEP_ADDRESS, Namespace, Pod};
 pub use secret::{Password, Secret, SecretKeyRef};
 pub use service::{Service, ServiceType, TrafficPolicy};
 pub use service_blocks::{Aggregation, ServiceBlocks};

@@ -51,6 +51,9 @@ pub const IP_ADDRS: &str = "cni.projectcalico.org/ipAddrs";
 pub const IPV4_POOLS: &str = "cni.projectcalico.org/ipv4pools";
 /// Annotation that chooses IPv6 pools: a JSON list of names or CIDRs.
 pub const IPV6_POOLS: &str = "cni.projectcalico.org/ipv6pools";
+/// Annotation of a pod whose address is to stay with its name: `true`, or how long it stays when the pod is gone, such as
+/// `72h`.
+pub const KEEP_ADDRESS: &str = "margay.projectcalico.org/keep-address";
 
 impl Pod {
     /// Namespace and name.
