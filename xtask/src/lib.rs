@@ -2,5 +2,6 @@
 
 pub mod crds;
 pub mod image;
+pub mod manifests;
 pub mod rfcs;
 pub mod rules;

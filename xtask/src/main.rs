@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use xtask::rules::{self, House};
-use xtask::{crds, image, rfcs};
+use xtask::{crds, image, manifests, rfcs};
 
 fn main() -> anyhow::Result<ExitCode> {
     match std::env::args().nth(1).as_deref() {
@@ -28,6 +28,13 @@ fn main() -> anyhow::Result<ExitCode> {
             let touched = crds::write()?;
             touched.iter().for_each(|name| println!("{}/{name}: written", crds::folder().display()));
             println!("{} kind(s), {} file(s) stale", crds::files()?.len(), touched.len());
+            // It holds them all.
+            manifests::write()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some("manifests") => {
+            let stale = manifests::write()?;
+            println!("{}: {}", manifests::path().display(), if stale { "written" } else { "was fresh" });
             Ok(ExitCode::SUCCESS)
         }
         Some("image") => {
@@ -41,6 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
             eprintln!("usage: cargo xtask rules    check the arrows between crates, purity and the shape of files");
             eprintln!("       cargo xtask docs     write docs/bgp.md anew from the citations in the code");
             eprintln!("       cargo xtask crds     write manifests/crd/ anew from the types of the objects");
+            eprintln!("       cargo xtask manifests  write manifests/margay.yaml anew from its parts");
             eprintln!("       cargo xtask image    pack the programs of a node into a container image");
             Ok(ExitCode::FAILURE)
         }

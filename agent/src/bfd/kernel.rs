@@ -150,9 +150,11 @@ fn ttl(mut control: &[u8]) -> Option<u8> {
 /// Asks that the calling thread be run before others. Says what became of it.
 #[allow(unsafe_code)]
 pub(super) fn hurry() -> String {
-    let wish = libc::sched_param { sched_priority: REALTIME_PRIORITY };
-    // SAFETY: the kernel reads one live, initialised `sched_param` and keeps no pointer to it; 0 is the calling thread.
-    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const wish) };
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // `struct sched_param`, linux/sched/types.h. Asked of the kernel itself: musl's sched_setscheduler always refuses.
+    let wish: i32 = REALTIME_PRIORITY;
+    // SAFETY: the kernel reads one live, initialised integer and keeps no pointer to it; 0 is the calling thread.
+    let result = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const wish) };
     if result == 0 {
         return "SCHED_FIFO".into();
     }

@@ -1,8 +1,12 @@
 //! Kernel settings under `/proc/sys`, written only where they differ.
 
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+/// Where a container finds what it can write, whose `/proc/sys` is read-only. These files, too, are those of the network
+/// namespace that looks at them.
+const BESIDE: &str = "/host/proc/sys/net";
 
 /// Why a setting could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +37,15 @@ pub fn set(key: &str, value: &str) -> Result<Change, SysctlError> {
     if read(&path)? == value {
         return Ok(Change::Same);
     }
-    let doing = || format!("write {value:?}");
-    fs::write(&path, value).map_err(|error| SysctlError { path: path.clone(), doing: doing(), error })?;
+    let written = match fs::write(&path, value) {
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => fs::write(Path::new(BESIDE).join(key), value)
+            .map_err(|second| match second.kind() {
+                ErrorKind::NotFound => error,
+                _ => second,
+            }),
+        written => written,
+    };
+    written.map_err(|error| SysctlError { path, doing: format!("write {value:?}"), error })?;
     Ok(Change::Written)
 }
 

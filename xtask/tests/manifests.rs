@@ -1,0 +1,91 @@
+//! What installs margay says what the rest of the house says: it is fresh, names the image that is built, and allows
+//! what the agent asks for and nothing else.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use xtask::{crds, image, manifests};
+
+fn objects() -> Result<Vec<Value>> {
+    let text = std::fs::read_to_string(manifests::path())?;
+    text.split("\n---\n").map(|part| serde_saphyr::from_str(part).with_context(|| part.to_string())).collect()
+}
+
+fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Result<&'a Value> {
+    objects.iter().find(|object| object["kind"] == kind).with_context(|| format!("no {kind}"))
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+#[test]
+fn the_one_file_is_fresh() -> Result<()> {
+    let written = std::fs::read_to_string(manifests::path())?;
+    ensure!(written == manifests::text()?, "run `{}`", manifests::COMMAND);
+    Ok(())
+}
+
+#[test]
+fn the_values_that_a_user_may_edit_come_first() -> Result<()> {
+    let objects = objects()?;
+    let first = objects.first().context("an object")?;
+    let keys: Vec<&String> = first["data"].as_object().context("data")?.keys().collect();
+    assert_eq!(keys, ["MARGAY_POOL_CIDR", "MARGAY_POOL_IPIP_MODE"]);
+    Ok(())
+}
+
+#[test]
+fn the_image_is_named_once_and_is_the_one_that_is_built() -> Result<()> {
+    let text = std::fs::read_to_string(manifests::path())?;
+    let named: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
+    assert_eq!(named, [image::NAME]);
+    Ok(())
+}
+
+#[test]
+fn every_kind_of_ours_may_be_watched() -> Result<()> {
+    let objects = objects()?;
+    let role = of_kind(&objects, "ClusterRole")?;
+    let rules = role["rules"].as_array().context("rules")?;
+    let watches = |plural: &str| {
+        rules.iter().any(|rule| {
+            texts(&rule["apiGroups"]).contains(&"projectcalico.org")
+                && texts(&rule["resources"]).contains(&plural)
+                && ["list", "watch"].iter().all(|verb| texts(&rule["verbs"]).contains(verb))
+        })
+    };
+    for name in crds::files()?.keys() {
+        let plural = name.trim_start_matches("projectcalico.org_").trim_end_matches(".yaml");
+        ensure!(watches(plural), "the ClusterRole in manifests/install does not let the agent watch {plural}");
+    }
+    Ok(())
+}
+
+#[test]
+fn no_permission_is_for_everything() -> Result<()> {
+    let objects = objects()?;
+    for role in objects.iter().filter(|object| object["rules"].is_array()) {
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            for part in ["apiGroups", "resources", "verbs"] {
+                ensure!(!texts(&rule[part]).contains(&"*"), "{} has a * among its {part}", role["metadata"]["name"]);
+            }
+            let secrets = texts(&rule["resources"]).contains(&"secrets");
+            ensure!(!secrets || rule["resourceNames"].is_array(), "Secrets are allowed by name only");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_agent_is_not_privileged_and_its_root_is_read_only() -> Result<()> {
+    let objects = objects()?;
+    let pod = &of_kind(&objects, "DaemonSet")?["spec"]["template"]["spec"];
+    for container in pod["containers"].as_array().context("containers")? {
+        let security = &container["securityContext"];
+        assert_eq!((&security["privileged"], &security["allowPrivilegeEscalation"]), (&false.into(), &false.into()));
+        assert_eq!(security["readOnlyRootFilesystem"], true);
+        assert_eq!(texts(&security["capabilities"]["drop"]), ["ALL"]);
+    }
+    assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    Ok(())
+}
