@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use agent::api_server::{Access, ApiServer};
-use agent::apply::cni;
+use agent::apply::{cni, names, uninstall};
 use agent::plan::cni::SHIM;
+use agent::plan::first_pool::{FirstPools, Ipip};
 use agent::serve::{Front, serve_http, socket};
 use agent::world::autodetection::{Autodetection, Method, MethodError};
 use agent::{replay, run, speaker};
@@ -42,6 +43,12 @@ struct Arguments {
     /// Address and port for metrics and probes over HTTP; empty for none.
     #[arg(long, env = "MARGAY_HTTP_ADDRESS", default_value = "127.0.0.1:9091")]
     http_address: String,
+    /// With --kubernetes: pods' range, or one of each family with a comma between, for the first IPPool of a cluster that has none.
+    #[arg(long, env = "MARGAY_POOL_CIDR", default_value = "")]
+    pool_cidr: String,
+    /// The IP-in-IP of that pool: Never, CrossSubnet or Always.
+    #[arg(long, env = "MARGAY_POOL_IPIP_MODE", default_value = "CrossSubnet")]
+    pool_ipip_mode: Ipip,
     /// Directory of the container runtime's CNI plugins, to install margay-cni in; empty leaves it to others.
     #[arg(long, env = "MARGAY_CNI_BIN_DIR", default_value = "")]
     cni_bin_dir: String,
@@ -74,6 +81,12 @@ enum Command {
         /// Made by --record.
         file: PathBuf,
     },
+    /// Take everything of margay's off this node: what was installed, routes, packet rules, links of pods, leases.
+    Uninstall {
+        /// Wait for SIGTERM when it is done, as a DaemonSet's pod has to.
+        #[arg(long)]
+        stay: bool,
+    },
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -94,6 +107,9 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: Arguments) -> anyhow::Result<()> {
+    if let Some(Command::Uninstall { stay }) = arguments.command {
+        return uninstall_from_node(&arguments, stay);
+    }
     let node = node_name(arguments.node_name.as_deref())?;
     if let Some(Command::Replay { file }) = arguments.command {
         let recording = std::fs::File::open(&file).with_context(|| file.display().to_string())?;
@@ -107,13 +123,15 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         ipv4: method(&arguments.ip_autodetection_method).context("--ip-autodetection-method")?,
         ipv6: method(&arguments.ip6_autodetection_method).context("--ip6-autodetection-method")?,
     };
+    let first_pools = FirstPools::new(&arguments.pool_cidr, arguments.pool_ipip_mode);
+    let first_pools = first_pools.map_err(anyhow::Error::msg).context("--pool-cidr")?;
     let Arguments { state_dir, record, .. } = arguments;
     let objects = match (arguments.kubernetes, arguments.kubeconfig) {
         (_, Some(path)) => run::Objects::Kubernetes(ApiServer::start(Access::Kubeconfig(path))?),
         (true, None) => run::Objects::Kubernetes(ApiServer::start(Access::InCluster)?),
         (false, None) => run::Objects::Directory(arguments.objects),
     };
-    let options = run::Options { node, objects, state_dir, record, cni, autodetection };
+    let options = run::Options { node, objects, state_dir, record, first_pools, cni, autodetection };
     match agent::speaker::sockopt::raise_descriptors() {
         Ok(most) => tracing::debug!(most, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
@@ -121,6 +139,27 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     // The speaker's turn must not keep a shim waiting that asks on the socket.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(serve(options, arguments.socket, arguments.http_address))
+}
+
+fn uninstall_from_node(arguments: &Arguments, stay: bool) -> anyhow::Result<()> {
+    let places = uninstall::Places {
+        cni: cni_directories(arguments)?,
+        state_dir: arguments.state_dir.clone(),
+        socket: arguments.socket.clone(),
+        names: names::RT_PROTOS_D.into(),
+    };
+    let outcome = uninstall::uninstall(&places, |done| println!("{done}"));
+    outcome.map_err(|stayed| anyhow::anyhow!("not everything could be removed:\n  {}", stayed.join("\n  ")))?;
+    println!("nothing of margay is left");
+    if stay {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+            terminate.recv().await;
+            Ok::<(), std::io::Error>(())
+        })?;
+    }
+    Ok(())
 }
 
 async fn serve(options: run::Options, path: PathBuf, http_address: String) -> anyhow::Result<()> {

@@ -11,8 +11,9 @@ use model::{NodeName, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api_server::ApiServer;
-use crate::apply::{Done, Shared, Worker, cni, names};
+use crate::apply::{Done, Shared, Worker, cni, first_pool, names};
 use crate::fact::{Fact, Source};
+use crate::plan::first_pool::FirstPools;
 pub use crate::reconcile::Status;
 use crate::reconcile::{Birth, Reconciler, Recorder};
 use crate::speaker::{self, Batch, Listen, Wanted};
@@ -42,6 +43,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// `--record`.
     pub record: Option<PathBuf>,
+    /// `--pool-cidr`: what the first pools of a new cluster are to be.
+    pub first_pools: Option<FirstPools>,
     /// `--cni-bin-dir` and `--cni-conf-dir`; none if the shim is installed by others.
     pub cni: Option<cni::Directories>,
     /// `--ip-autodetection-method`, `--ip6-autodetection-method`.
@@ -151,6 +154,9 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     let (told, status) = watch::channel(Status::default());
     if let Some(directories) = &options.cni {
         tokio::spawn(cni::keep(directories.clone(), status.clone(), of_cni));
+    }
+    if let (Some(pools), Objects::Kubernetes(api)) = (&options.first_pools, &options.objects) {
+        api.spawn(first_pool::make(api.clone(), pools.clone(), status.clone()));
     }
     let (ending, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;

@@ -4,7 +4,9 @@
 pub mod bench;
 pub mod blocks;
 pub mod cni;
+pub mod first_pool;
 pub mod names;
+pub mod uninstall;
 pub mod worker;
 
 pub use bench::Bench;

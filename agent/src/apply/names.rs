@@ -8,9 +8,12 @@ use model::kernel::ROUTE_PROTOCOL;
 /// Where iproute2 looks for further names of route protocols.
 pub const RT_PROTOS_D: &str = "/etc/iproute2/rt_protos.d";
 
+/// The file that holds our name.
+pub(super) const FILE: &str = "margay.conf";
+
 /// Writes the name of our protocol number, unless it is there. Says whether anything was written.
 pub fn name_route_protocol(directory: &Path) -> io::Result<bool> {
-    let file = directory.join("margay.conf");
+    let file = directory.join(FILE);
     let text = format!("# Routes of margay-agent.\n{ROUTE_PROTOCOL} margay\n");
     if fs::read_to_string(&file).is_ok_and(|old| old == text) {
         return Ok(false);

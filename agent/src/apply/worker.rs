@@ -188,7 +188,7 @@ fn refuse(job: Job, reason: String) -> Done {
 }
 
 /// The group that links are in while they are deleted: nobody else's.
-const DELETED_GROUP: u32 = model::kernel::POD_LINK_GROUP + 1;
+pub(super) const DELETED_GROUP: u32 = model::kernel::POD_LINK_GROUP + 1;
 
 /// Removes those of the links that are there and ours; many in one grace period of the kernel.
 fn remove_links(netlink: &mut Netlink, names: &[String]) -> Result<(), NetlinkError> {

@@ -8,6 +8,7 @@ pub mod cni;
 pub mod desired;
 pub mod drain;
 pub mod encap;
+pub mod first_pool;
 pub mod forecast;
 pub mod foresee;
 mod gateways;

@@ -47,6 +47,8 @@ pub struct Status {
     pub not_ready: Option<String>,
     /// The runtime can't find us yet, although we are to install ourselves; why.
     pub not_installed: Option<String>,
+    /// Pools that there are; none while the objects are not known.
+    pub pools: Option<usize>,
     /// Routes wanted in the kernel.
     pub routes_wanted: usize,
     /// Of these, not there.
@@ -288,6 +290,7 @@ impl Reconciler {
         Status {
             not_ready: self.not_ready(),
             not_installed: self.world.cni.as_ref().and_then(|installed| installed.not_yet()),
+            pools: self.world.is_in_sync(Source::Objects).then(|| self.world.objects.pools().count()),
             routes_wanted: self.desired.table.len(),
             routes_failed: self.bench.len(),
             leases: self.world.leases.len(),

@@ -86,6 +86,7 @@ fn of_agent(registry: &Registry, seen: &Seen) -> prometheus::Result<()> {
         not_installed: _,
         api_server_up,
         unseen_pods,
+        pools: _,
     } = &seen.status;
     let one = |name: &str, help: &str, value: f64| {
         let gauge = Gauge::new(name, help)?;
