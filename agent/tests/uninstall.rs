@@ -1,5 +1,7 @@
 //! Uninstalling takes away what is ours and nothing else, from a node that is a network namespace.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
