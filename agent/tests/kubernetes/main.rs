@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where something unexpected happens")]
 
+mod program;
 mod server;
 
 use std::fs;
