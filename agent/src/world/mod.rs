@@ -150,6 +150,7 @@ impl World {
                 if let Object::EndpointSlice(slice) = &mut fact.object {
                     // A cluster has many endpoints; whether one is here is all that is asked.
                     slice.keep_only(&self.node);
+                    fact.written = serde_json::Value::Null;
                 }
                 self.objects.learn(*fact)
             }
