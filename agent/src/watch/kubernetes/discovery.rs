@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use tokio::sync::{Notify, watch};
 
 use super::kinds::{CALICO, OLDER};
@@ -120,16 +121,23 @@ impl Looking {
 
     async fn look(&self) -> Result<Presence, kube::Error> {
         let client = self.api.client();
+        match self.list(&client).await? {
+            Presence::Absent => {}
+            found => return Ok(found),
+        }
+        // A server that has just begun does not know yet what it has: only what it says after it was ready counts.
+        match api_server::ask(&client, "/readyz").await {
+            Err(kube::Error::Api(status)) if [403, 404].contains(&status.code) => {}
+            other => other?,
+        }
+        self.list(&client).await
+    }
+
+    async fn list(&self, client: &Client) -> Result<Presence, kube::Error> {
         let version = if self.group == Group::Older { OLDER } else { CALICO };
         match client.list_api_group_resources(version).await {
             Ok(list) => Ok(Presence::Present(list.resources.into_iter().map(|resource| resource.name).collect())),
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                // A server that has just begun does not know yet what it has.
-                match api_server::ask(&client, "/readyz").await {
-                    Err(kube::Error::Api(status)) if [401, 403, 404].contains(&status.code) => Ok(Presence::Absent),
-                    other => other.map(|()| Presence::Absent),
-                }
-            }
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Presence::Absent),
             Err(error) => Err(error),
         }
     }

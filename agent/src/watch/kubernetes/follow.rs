@@ -168,7 +168,7 @@ impl Follower {
                     if status != Some(410) && !self.tell(Heard::Failed(failure(&error))).await {
                         return Ended::Unheard;
                     }
-                    self.pause(backoff.next().unwrap_or(api_server::RENEWAL)).await;
+                    self.pause(&mut backoff).await;
                     if anew {
                         return Ended::Anew;
                     }
@@ -186,12 +186,15 @@ impl Follower {
         Ended::Anew
     }
 
-    /// Waits so long, or until the server is back.
-    async fn pause(&mut self, wait: Duration) {
-        self.back.mark_unchanged();
+    /// Waits a growing time, or until the server is back: then it deserves new patience.
+    async fn pause(&mut self, backoff: &mut DefaultBackoff) {
+        let wait = backoff.next().unwrap_or(api_server::RENEWAL);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            Ok(()) = self.back.changed() => tokio::time::sleep(api_server::part(SPREAD)).await,
+            Ok(()) = self.back.changed() => {
+                backoff.reset();
+                tokio::time::sleep(api_server::part(SPREAD)).await;
+            }
         }
     }
 

@@ -289,6 +289,8 @@ async fn look(api: ApiServer) -> Result<(), String> {
         Err(_) => Err("no answer".into()),
         // It answers, if only that this is not for us to know.
         Ok(Err(kube::Error::Api(status))) if [403, 404].contains(&status.code) => Ok(()),
+        // What it says more is a list of all that is well.
+        Ok(Err(kube::Error::Api(status))) if status.code >= 500 => Err(format!("not ready ({})", status.code)),
         Ok(Err(error)) => Err(reason(&error)),
         Ok(Ok(())) => Ok(()),
     }
