@@ -26,7 +26,7 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Some("crds") => {
             let touched = crds::write()?;
-            touched.iter().for_each(|name| println!("{}/{name}: written", crds::folder().display()));
+            touched.iter().for_each(|name| println!("{name}: written"));
             println!("{} kind(s), {} file(s) stale", crds::files()?.len(), touched.len());
             // It holds them all.
             manifests::write()?;
@@ -47,7 +47,9 @@ fn main() -> anyhow::Result<ExitCode> {
             }
             eprintln!("usage: cargo xtask rules    check the arrows between crates, purity and the shape of files");
             eprintln!("       cargo xtask docs     write docs/bgp.md anew from the citations in the code");
-            eprintln!("       cargo xtask crds     write manifests/crd/ anew from the types of the objects");
+            eprintln!(
+                "       cargo xtask crds     write manifests/crd/ and docs/objects.md anew from the types of the objects"
+            );
             eprintln!("       cargo xtask manifests  write manifests/margay.yaml anew from its parts");
             eprintln!("       cargo xtask image    pack the programs of a node into a container image");
             Ok(ExitCode::FAILURE)

@@ -44,7 +44,7 @@ fn columns(definition: &Definition) -> Vec<Value> {
 }
 
 /// The schema of the whole object, with rules and keywords where they belong.
-pub(super) fn schema(definition: &Definition) -> Result<Value> {
+pub fn schema(definition: &Definition) -> Result<Value> {
     let text = |about: &str| json!({"type": "string", "description": about});
     let mut spec = structural(definition.spec.as_value()).context("spec")?;
     spec.as_object_mut().context("spec is no object")?.remove("description");

@@ -1,6 +1,8 @@
-//! `manifests/crd/`: one CustomResourceDefinition per kind of [`model::object::crd`], generated from the types.
+//! `manifests/crd/`: one CustomResourceDefinition per kind of [`model::object::crd`], generated from the types; and
+//! `docs/objects.md`, which says the same to people.
 
 mod manifest;
+mod page;
 mod structural;
 
 use std::collections::BTreeMap;
@@ -9,7 +11,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use model::object::crd;
 
-pub use manifest::manifest;
+pub use manifest::{manifest, schema};
+pub use page::page;
 
 /// The command that writes the files, for messages.
 pub const COMMAND: &str = "cargo xtask crds";
@@ -17,6 +20,11 @@ pub const COMMAND: &str = "cargo xtask crds";
 /// Where the files are.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default().join("manifests/crd")
+}
+
+/// Where the page is.
+pub fn page_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default().join("docs/objects.md")
 }
 
 /// Every file as it should be, by name.
@@ -63,6 +71,11 @@ pub fn write() -> Result<Vec<String>> {
     for name in written.keys().filter(|name| !wanted.contains_key(*name)) {
         std::fs::remove_file(folder().join(name))?;
         touched.push(name.clone());
+    }
+    let page = page()?;
+    if std::fs::read_to_string(page_path()).ok().as_ref() != Some(&page) {
+        std::fs::write(page_path(), page).context("cannot write docs/objects.md")?;
+        touched.push("docs/objects.md".into());
     }
     Ok(touched)
 }
