@@ -138,7 +138,12 @@ fn address(
     let found = match on_link {
         Some((saying, (link, held))) => Found {
             address: NodeAddress { address: saying.address, subnet: saying.subnet.unwrap_or_else(|| subnet(held)) },
-            reason: format!("{}, on {}", saying.who, link.name),
+            reason: match saying.subnet {
+                Some(said) if said.length() != held.length => {
+                    format!("{}, on {}, which has /{}", saying.who, link.name, held.length)
+                }
+                _ => format!("{}, on {}", saying.who, link.name),
+            },
             place: Place::OnLink,
         },
         None => Found {
