@@ -90,7 +90,7 @@ impl Cluster {
     /// Control plane, nodes and network; returns when every node is Ready, or registered if there is no network.
     pub fn up(&self, network: Network, say: fn(&str)) -> Result<()> {
         let start = Instant::now();
-        self.clean()?;
+        self.down()?;
         let folder = self.plan.folder();
         fs::remove_dir_all(self.plan.logs()).ok();
         fs::create_dir_all(self.plan.logs()).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -170,13 +170,22 @@ impl Cluster {
         Ok(())
     }
 
-    /// Takes everything away but the logs.
-    pub fn down(&self) -> Result<()> {
-        self.clean()
+    /// Writes what the agents have said beside the other logs, as far as the API server still gives it.
+    pub fn keep_agents_logs(&self) {
+        let margay = ["pods", "-n", "kube-system", "-l", "app.kubernetes.io/name=margay", "--request-timeout=5s"];
+        let pods = self.kubectl.list(&margay);
+        for pod in pods.unwrap_or_default() {
+            let (name, node) = (pod["metadata"]["name"].as_str(), pod["spec"]["nodeName"].as_str());
+            if let (Some(name), Some(node)) = (name, node)
+                && let Ok(text) = self.kubectl.text(&["-n", "kube-system", "logs", name])
+            {
+                fs::write(self.plan.logs().join(format!("{node}-margay.log")), text).ok();
+            }
+        }
     }
 
-    /// Ends whatever runs under this prefix. Goes on after an error; the first is the answer.
-    fn clean(&self) -> Result<()> {
+    /// Takes everything away that runs under this prefix, but for the logs. Goes on after an error; the first is the answer.
+    pub fn down(&self) -> Result<()> {
         let mut wrongs = Vec::new();
         std::thread::scope(|scope| {
             let ends: Vec<_> = self.nodes().into_iter().map(|node| scope.spawn(move || node.remove())).collect();

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::wait;
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::images::TOOLS;
 use crate::plan::{PREFIX, Plan};
+
+pub use e2e::wait::until;
 
 /// Until pods run: they share two cores with everything else.
 pub const SOON: Duration = Duration::from_secs(90);
@@ -206,9 +207,4 @@ fn answers(who: &str, text: &str, targets: &[String]) -> Result<Vec<String>> {
         lines.iter().zip(targets).filter(|(line, _)| line.starts_with('-')).map(|(_, to)| to).collect();
     ensure!(failed.is_empty(), "{who} does not reach {failed:?}: {text}");
     Ok(lines.iter().map(|line| line.trim_start_matches('+').to_owned()).collect())
-}
-
-/// Waits until a look is content; for tests that need no kubectl.
-pub fn until<T>(within: Duration, what: &str, look: impl FnMut() -> Result<T>) -> Result<T> {
-    wait::until(within, what, look)
 }

@@ -90,6 +90,7 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         Verb::Down => {
             let cluster = Cluster::named(plan);
+            cluster.keep_agents_logs();
             cluster.down()?;
             println!("cluster {} is gone; its logs are in {}", cluster.plan.prefix, cluster.plan.logs().display());
         }
