@@ -61,11 +61,12 @@ fn dropped(schema: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
 fn a_server_drops_no_field_of_an_example_nor_of_what_agents_write() {
     let schemas: Vec<(&str, Value)> =
         crd::all().iter().map(|one| (one.kind, crds::schema(one).expect("one"))).collect();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/examples");
+    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
+    let folders = ["examples", "route-reflector", "tor"].map(|name| std::fs::read_dir(manifests.join(name)));
     let mut values = vec![json!({"kind": "IPAMBlock", "spec": IpamBlockSpec::empty(
         "10.0.0.0/30".parse().expect("a prefix"), "host:n1".into(), 1,
     )})];
-    for entry in std::fs::read_dir(folder).expect("examples") {
+    for entry in folders.into_iter().flat_map(|folder| folder.expect("a folder")) {
         let text = std::fs::read_to_string(entry.expect("an entry").path()).expect("read");
         values.extend(serde_saphyr::from_multiple::<Value>(&text).expect("YAML"));
     }

@@ -99,6 +99,19 @@ fn the_server_takes_every_example_and_what_users_of_calico_write() -> Result<()>
 }
 
 #[test]
+fn the_bases_of_kustomize_build_and_are_taken() -> Result<()> {
+    let trial = Trial::new(Company::Welcome)?;
+    installed(&trial)?;
+    for base in ["route-reflector", "tor"] {
+        let folder = manifests().join(base).display().to_string();
+        let said = trial.cluster.kubectl.text(&["apply", "--dry-run=server", "-k", &folder])?;
+        ensure!(said.contains("bgpconfiguration.projectcalico.org/default"), "{base}: {said}");
+        ensure!(said.contains("bgppeer.projectcalico.org/"), "{base}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
 fn the_server_refuses_what_cannot_be_and_says_why() -> Result<()> {
     let trial = Trial::new(Company::Welcome)?;
     installed(&trial)?;

@@ -284,7 +284,12 @@ impl Envelope<BgpConfigurationSpec> {
                 spec.program_cluster_routes.is_some(),
                 "has no effect: one agent programs all routes",
             ),
-            ("logSeverityScreen", spec.log_severity_screen.is_some(), "has no effect: see MARGAY_LOG"),
+            (
+                "logSeverityScreen",
+                // What Calico's schema writes into every object is what the agent logs without being asked.
+                spec.log_severity_screen.is_some_and(|level| !level.eq_ignore_ascii_case("info")),
+                "has no effect: see MARGAY_LOG",
+            ),
         ];
         for (field, _, effect) in not_yet.iter().filter(|(_, given, _)| *given) {
             warnings.add(format!("spec.{field}"), *effect);

@@ -174,7 +174,7 @@ const OTHERWISE: &[Field] = &[
     never("healthHost", Text, HEALTH),
     never("healthPort", Number, HEALTH),
     never("healthTimeoutOverrides", Timeouts, HEALTH),
-    never("logSeverityScreen", LEVEL, LOG),
+    off("logSeverityScreen", LEVEL, LOG),
     off("logSeverityFile", LEVEL, LOG),
     off("logSeveritySys", LEVEL, LOG),
     off("logFilePath", Text, LOG),

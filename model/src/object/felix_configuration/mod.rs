@@ -173,14 +173,13 @@ fn scope(name: &str, selector: Option<Selector>) -> Result<FelixScope, Invalid> 
     }
 }
 
-/// Whether a value switches off what it is about, or leaves it to the program.
+/// Whether a value switches off what it is about, or leaves it as it is: of logs, at what the agent logs anyway.
 fn is_off(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Number(number) => number.as_i64() == Some(0),
-        Value::String(text) => {
-            ["", "0", "0s", "auto", "disabled", "donothing", "none", "off"].contains(&text.to_lowercase().as_str())
-        }
+        Value::String(text) => ["", "0", "0s", "auto", "disabled", "donothing", "info", "none", "off"]
+            .contains(&text.to_lowercase().as_str()),
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),
         Value::Bool(true) => false,
@@ -240,7 +239,7 @@ mod tests {
         let (felix, warnings) = read(
             "default",
             "{bpfEnabled: false, wireguardEnabled: true, reportingInterval: 0s, floatingIPs: Disabled, ipipMTU: 0, \
-              ipv6Support: false, logFilePath: None}",
+              ipv6Support: false, logFilePath: None, logSeverityScreen: Info}",
         )?;
         assert_eq!(felix.settings, FelixSettings::default());
         assert_eq!(
