@@ -19,7 +19,7 @@ pub fn list(kind: ObjectKind, objects: &[ObjectView], detail: Detail) -> String 
         ObjectKind::IPPool => ip_pool(),
         ObjectKind::Node => node(),
     });
-    shown.push(wide("FILE", |o: &ObjectView| o.origin.clone()));
+    shown.push(wide("ORIGIN", |o: &ObjectView| o.origin.clone()));
     columns(objects, detail, &shown)
 }
 
