@@ -455,7 +455,7 @@ fn get_has_calicoctls_columns() {
     check(
         object::list(ObjectKind::IPPool, &pool, Detail::Wide),
         r"
-        NAME   CIDR            NAT    IPIPMODE   VXLANMODE   DISABLED   DISABLEBGPEXPORT   SELECTOR   ASSIGNMENTMODE   FILE
+        NAME   CIDR            NAT    IPIPMODE   VXLANMODE   DISABLED   DISABLEBGPEXPORT   SELECTOR   ASSIGNMENTMODE   ORIGIN
         pods   10.244.0.0/16   true   Never      Never       false      false              all()      Automatic        bgp.yaml
         ",
     );
@@ -469,7 +469,7 @@ fn get_has_calicoctls_columns() {
     check(
         object::list(ObjectKind::Node, &node, Detail::Wide),
         r"
-        NAME   ASN       IPV4          IPV6   PODCIDRS                    ROUTEREFLECTOR   FILE
+        NAME   ASN       IPV4          IPV6   PODCIDRS                    ROUTEREFLECTOR   ORIGIN
         n1     (64512)   10.0.0.1/24   -      10.244.1.0/24,fd00:1::/64   -                bgp.yaml
         ",
     );
