@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use agent::api_server::{Access, ApiServer};
-use agent::apply::{cni, names, uninstall};
+use agent::apply::{cluster, cni, names, uninstall};
 use agent::plan::cni::SHIM;
 use agent::plan::first_pool::{FirstPools, Ipip};
+use agent::plan::report::{self, ReportKind, Voice};
 use agent::serve::{Front, serve_http, socket};
 use agent::world::autodetection::{Autodetection, Method, MethodError};
 use agent::{replay, run, speaker};
@@ -66,6 +67,15 @@ struct Arguments {
     /// Write every fact into this file, a line of JSON each.
     #[arg(long, env = "MARGAY_RECORD")]
     record: Option<PathBuf>,
+    /// What is not said to the API: condition, taint, annotations, events, pools, statuses; separated by commas.
+    #[arg(long, env = "MARGAY_WITHOUT_REPORTS", value_delimiter = ',', value_name = "KIND")]
+    without_reports: Vec<ReportKind>,
+    /// Write addresses and container ids on pods as Calico does (cni.projectcalico.org/podIP), for tools that read them.
+    #[arg(long, env = "MARGAY_POD_IP_ANNOTATIONS")]
+    pod_ip_annotations: bool,
+    /// Key of the taint that is taken off this node when its network is there.
+    #[arg(long, env = "MARGAY_STARTUP_TAINT", default_value = report::STARTUP_TAINT)]
+    startup_taint: String,
     /// What to log: a level (error, warn, info, debug, trace), or directives such as agent::speaker=debug.
     #[arg(long, env = "MARGAY_LOG", default_value = "info")]
     log: String,
@@ -125,13 +135,18 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     };
     let first_pools = FirstPools::new(&arguments.pool_cidr, arguments.pool_ipip_mode);
     let first_pools = first_pools.map_err(anyhow::Error::msg).context("--pool-cidr")?;
+    let mut voice = Voice { startup_taint: arguments.startup_taint, ..Voice::default() };
+    voice.silent.extend(arguments.without_reports);
+    if arguments.pod_ip_annotations {
+        voice.silent.remove(&ReportKind::Pods);
+    }
     let Arguments { state_dir, record, .. } = arguments;
     let objects = match (arguments.kubernetes, arguments.kubeconfig) {
         (_, Some(path)) => run::Objects::Kubernetes(ApiServer::start(Access::Kubeconfig(path))?),
         (true, None) => run::Objects::Kubernetes(ApiServer::start(Access::InCluster)?),
         (false, None) => run::Objects::Directory(arguments.objects),
     };
-    let options = run::Options { node, objects, state_dir, record, first_pools, cni, autodetection };
+    let options = run::Options { node, objects, state_dir, record, first_pools, cni, autodetection, voice };
     match agent::speaker::sockopt::raise_descriptors() {
         Ok(most) => tracing::debug!(most, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
@@ -180,7 +195,10 @@ async fn serve(options: run::Options, path: PathBuf, http_address: String) -> an
     if !http_address.is_empty() {
         let listener = tokio::net::TcpListener::bind(&http_address).await;
         let listener = listener.with_context(|| format!("--http-address {http_address}"))?;
-        tokio::spawn(serve_http(listener, front));
+        tokio::spawn(serve_http(listener, front.clone()));
+    }
+    if let run::Objects::Kubernetes(server) = &options.objects {
+        cluster::start(server, options.node.clone(), front.reports(), front);
     }
     // Routes, pods and rules stay as they are: a successor finds them, and peers keep our routes meanwhile (RFC 4724).
     tokio::select! {

@@ -14,6 +14,7 @@ use crate::api_server::ApiServer;
 use crate::apply::{Done, Shared, Worker, cni, first_pool, names};
 use crate::fact::{Fact, Source};
 use crate::plan::first_pool::FirstPools;
+use crate::plan::report::{Reports, Voice};
 pub use crate::reconcile::Status;
 use crate::reconcile::{Birth, Reconciler, Recorder};
 use crate::speaker::{self, Batch, Listen, Wanted};
@@ -49,6 +50,8 @@ pub struct Options {
     pub cni: Option<cni::Directories>,
     /// `--ip-autodetection-method`, `--ip6-autodetection-method`.
     pub autodetection: Autodetection,
+    /// `--without-reports` and the like.
+    pub voice: Voice,
 }
 
 /// Where the objects are.
@@ -72,6 +75,7 @@ pub struct Handle {
     requests: mpsc::Sender<Asked>,
     consultations: mpsc::Sender<Consultation>,
     status: watch::Receiver<Status>,
+    reports: watch::Receiver<Reports>,
 }
 
 /// The reconcile loop has ended, and with it the agent is about to.
@@ -102,6 +106,11 @@ impl Handle {
     /// Readiness and counts as they are now.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// What the API should say; the last value wins.
+    pub fn reports(&self) -> watch::Receiver<Reports> {
+        self.reports.clone()
     }
 }
 
@@ -145,6 +154,7 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
             Objects::Directory(_) => None,
         },
         recorder: options.record.as_ref().map(record).transpose()?,
+        voice: options.voice.clone(),
         unix_seconds: unix_seconds(),
     };
     let of_cni = facts.clone();
@@ -158,18 +168,19 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     if let (Some(pools), Objects::Kubernetes(api)) = (&options.first_pools, &options.objects) {
         api.spawn(first_pool::make(api.clone(), pools.clone(), status.clone()));
     }
+    let (reporting, reports) = watch::channel(Reports::default());
     let (ending, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let mut core = Reconciler::new(birth);
     if options.autodetection != Autodetection::default() {
         core.learn(Fact::Autodetection(options.autodetection.clone()), Time::START);
     }
-    let turn = Loop { core, born: Instant::now(), speaker, routers, told, waiting: Vec::new() };
+    let turn = Loop { core, born: Instant::now(), speaker, routers, told, reporting, waiting: Vec::new() };
     std::thread::Builder::new().name("reconcile".into()).spawn(move || {
         runtime.block_on(turn.run(inbox, done, asked, consulted));
         drop(ending);
     })?;
-    Ok((Handle { requests, consultations, status }, ended))
+    Ok((Handle { requests, consultations, status, reports }, ended))
 }
 
 /// Tells what happens in the kernel but by our own work, for ever; a broken subscription is made anew, with a snapshot
@@ -211,6 +222,7 @@ struct Loop {
     told: watch::Sender<Status>,
     /// ADDs that wait for something, each with the time at which it came.
     waiting: Vec<(Asked, Time)>,
+    reporting: watch::Sender<Reports>,
 }
 
 impl Loop {
@@ -295,11 +307,18 @@ impl Loop {
 
     fn settle(&mut self) {
         self.core.settle(self.now());
-        if let Some(plan) = self.core.take_bgp() {
+        if let Some(plan) = self.core.take_bgp(unix_seconds()) {
             plan.problems.iter().for_each(|problem| tracing::warn!(problem, "peering"));
             let listen = Listen { port: plan.listen_port, addresses: plan.listen_on };
             self.routers.want(&plan.solicit);
             self.speaker.want(Wanted { config: plan.config, listen });
+        }
+        if let Some(reports) = self.core.take_reports(self.now()) {
+            self.reporting.send_if_modified(|told| {
+                let new = *told != reports;
+                *told = reports;
+                new
+            });
         }
         let status = self.core.status();
         self.told.send_if_modified(|told| {

@@ -18,5 +18,6 @@ pub mod needs;
 mod neighbours;
 pub mod own;
 pub mod pods;
+pub mod report;
 pub mod routes;
 pub mod services;

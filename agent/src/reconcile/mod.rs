@@ -8,6 +8,7 @@ mod history;
 mod journal;
 mod laying;
 mod pods;
+mod report;
 mod services;
 mod show;
 mod unseen;
@@ -27,12 +28,14 @@ use crate::apply::{Bench, Worker};
 use crate::fact::{ApiServerState, Fact, Source};
 use crate::plan::bgp::BgpPlan;
 use crate::plan::desired::Desired;
+use crate::plan::report::Voice;
 use crate::world::{Dirty, World};
 use flight::Flight;
 pub use foresee::proposed;
 use history::History;
 pub use journal::Recorder;
 use laying::Slot;
+use report::Reporting;
 
 /// How long after a restart a predecessor's routes may stay for the sake of peers that are not up yet.
 const SWEEP_DEFERRAL: Duration = Duration::from_secs(10);
@@ -104,6 +107,10 @@ pub struct Reconciler {
     /// The speaker's plan has changed since it was last taken.
     bgp_changed: bool,
     recorder: Option<Recorder>,
+    voice: Voice,
+    reporting: Reporting,
+    /// When the speaker was last told something new, seconds since the Unix epoch.
+    configured: Option<u64>,
     history: History,
     resyncs: u64,
     unseen_pods: u64,
@@ -125,6 +132,8 @@ pub struct Birth {
     pub blocks: Option<crate::apply::blocks::Hand>,
     /// `--record`.
     pub recorder: Option<Recorder>,
+    /// `--without-reports` and the like.
+    pub voice: Voice,
     /// Seconds since the Unix epoch.
     pub unix_seconds: u64,
 }
@@ -159,6 +168,9 @@ impl Reconciler {
             leases_due: None,
             bgp_changed: false,
             recorder: birth.recorder,
+            voice: birth.voice,
+            reporting: Reporting::default(),
+            configured: None,
             history: History::born(birth.unix_seconds),
             resyncs: 0,
             unseen_pods: 0,
@@ -191,6 +203,7 @@ impl Reconciler {
         if let Fact::BlocksDone(problem) = &fact {
             self.blocks.done(problem.clone(), now);
         }
+        self.reporting.note(&fact);
         let dirty = self.world.learn(fact);
         self.dirty = std::mem::take(&mut self.dirty).and(dirty);
     }
@@ -208,6 +221,7 @@ impl Reconciler {
             let dirty = std::mem::take(&mut self.dirty);
             let changed = self.desired.update(&self.world, &dirty, self.start);
             self.bgp_changed |= changed.bgp;
+            self.reporting.touched |= changed.bgp;
             self.places.extend(changed.places);
             // Also where the plan is as before: the kernel may have changed under it.
             let tunnel = self.desired.tunnel.is_some() || self.world.kernel.link(kernel::TUNNEL).is_some();
@@ -231,19 +245,9 @@ impl Reconciler {
         let sweep = Time::START + SWEEP_DEFERRAL;
         let sweep = (!self.places.is_empty() && self.may_lay() && now < sweep).then_some(sweep);
         let blocks = if self.may_write() { self.blocks.deadline() } else { None };
-        [
-            routes,
-            sweep,
-            blocks,
-            self.reading.again,
-            self.tunnel.again,
-            self.nat.again,
-            self.forwarding.again,
-            self.leases_due,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let report = self.reporting.deadline(now);
+        let again = [self.reading.again, self.tunnel.again, self.nat.again, self.forwarding.again];
+        [routes, sweep, blocks, report, self.leases_due].into_iter().chain(again).flatten().min()
     }
 
     /// Whether a request has to wait: an ADD for a link of a name that is on its way out would adopt what is about to
@@ -275,8 +279,11 @@ impl Reconciler {
     }
 
     /// The speaker's plan, if it has changed since this was last asked.
-    pub fn take_bgp(&mut self) -> Option<BgpPlan> {
+    pub fn take_bgp(&mut self, unix_seconds: u64) -> Option<BgpPlan> {
         let changed = std::mem::take(&mut self.bgp_changed);
+        if changed {
+            self.configured = Some(unix_seconds);
+        }
         if changed { self.desired.bgp.clone() } else { None }
     }
 

@@ -55,6 +55,7 @@ impl Reconciler {
             node: self.world.node.to_string(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             since: rfc3339(self.born),
+            configured: self.configured.map(rfc3339),
             asn: config.map(|c| c.local_as),
             router_id: config.map(|c| c.router_id),
             addresses: own.iter().map(|found| found.address.address).collect(),
@@ -65,6 +66,7 @@ impl Reconciler {
             api_server: self.api_server_view(),
             drain: self.drain_view(),
             peers: Vec::new(),
+            reports: Vec::new(),
         }
     }
 

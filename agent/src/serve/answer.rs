@@ -1,20 +1,24 @@
 //! Who answers what: the reconcile loop, the speaker, or both together.
 
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bgp::speaker::Why;
 use model::api::show::{
-    BgpRoutes, DrainState, DumpCursor, DumpPage, NodeStatusView, PeerView, Proposal, RouteWhyView, Show, mesh_advice,
+    BgpRoutes, BgpTable, DrainState, DumpCursor, DumpPage, InstalledPage, NodeStatusView, PeerView, Proposal,
+    ReportView, RouteWhyView, Show, mesh_advice,
 };
 use model::api::{Answer, BgpReset, Refusal, RefusalCode, Reply, Request};
 use model::{Prefix, base64};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::spawn_blocking;
 
 use super::metrics::Metrics;
+use crate::apply::cluster::{self, Witness};
+use crate::plan::report::{Reports, Survey};
 use crate::reconcile::{Status, proposed};
 use crate::run;
 use crate::speaker;
@@ -24,6 +28,8 @@ use crate::speaker;
 pub struct Front {
     reconciler: run::Handle,
     speaker: speaker::Handle,
+    /// How what the API should say stands.
+    reports: Arc<Mutex<Vec<ReportView>>>,
     pub(super) metrics: Metrics,
     /// Who may have a plan made just now.
     plans: Arc<Semaphore>,
@@ -35,7 +41,13 @@ type Answered<T> = Result<T, Refusal>;
 impl Front {
     /// In front of these two.
     pub fn new(reconciler: run::Handle, speaker: speaker::Handle) -> Front {
-        Front { reconciler, speaker, metrics: Metrics::new(), plans: Arc::new(Semaphore::new(1)) }
+        Front {
+            reconciler,
+            speaker,
+            reports: Arc::default(),
+            metrics: Metrics::new(),
+            plans: Arc::new(Semaphore::new(1)),
+        }
     }
 
     /// Answers a request.
@@ -49,6 +61,11 @@ impl Front {
         };
         self.metrics.request(name, begun.elapsed(), &reply);
         reply
+    }
+
+    /// What the API should say.
+    pub fn reports(&self) -> watch::Receiver<Reports> {
+        self.reconciler.reports()
     }
 
     /// Readiness and counts of the reconcile loop.
@@ -92,7 +109,7 @@ impl Front {
             Show::BgpStations => answer(&self.speaker.stations().await.map_err(ended)?),
             Show::BgpRoutes(question) => self.routes(question).await,
             Show::FilterTest(question) => answer(&self.speaker.filter_test(question).await.map_err(ended)?),
-            Show::NodeStatus => self.node_status().await,
+            Show::NodeStatus => answer(&self.node_status().await?),
             Show::Plan(proposal) => self.plan(proposal).await,
             Show::RouteWhy { prefix } => self.why(prefix).await,
             other => match self.ask(Request::Show(other)).await {
@@ -112,7 +129,7 @@ impl Front {
         answer(&DumpPage { records: base64::encode(&piece.octets), next: piece.next })
     }
 
-    async fn node_status(&self) -> Answered<Answer> {
+    async fn node_status(&self) -> Answered<NodeStatusView> {
         let mut status: NodeStatusView = self.view(Show::NodeStatus).await?;
         status.peers = self.peers().await?;
         status.advice.extend(mesh_advice(&status.peers));
@@ -122,7 +139,22 @@ impl Front {
             drain.state = DrainState::Drained;
         }
         status.problems.extend(self.speaker.problems().await.map_err(ended)?);
-        answer(&status)
+        status.reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        status.problems.extend(cluster::problems(&status.reports));
+        Ok(status)
+    }
+
+    async fn surveyed(&self) -> Answered<Survey> {
+        let node = self.node_status().await?;
+        let (mut paths, mut kernel) = (Vec::new(), Vec::new());
+        // The routes of IPv6 come after all of IPv4.
+        let last = Prefix::host(IpAddr::V4(Ipv4Addr::BROADCAST));
+        for after in [None, Some(last)] {
+            let question = BgpRoutes { table: BgpTable::Accepted, peer: None, within: None, after };
+            paths.extend(self.speaker.routes(question).await.map_err(ended)?.routes);
+            kernel.extend(self.view::<InstalledPage>(Show::Routes { after }).await?.routes);
+        }
+        Ok(Survey { node, paths, kernel })
     }
 
     /// What would follow of other objects: read by one loop, rehearsed by a copy of the other, put together by the first.
@@ -142,6 +174,16 @@ impl Front {
         let kernel: RouteWhyView = self.view(Show::RouteWhy { prefix }).await?;
         let speaker = self.speaker.why(prefix).await.map_err(ended)?;
         answer(&together(kernel, speaker))
+    }
+}
+
+impl Witness for Front {
+    async fn survey(&self) -> Option<Survey> {
+        self.surveyed().await.ok()
+    }
+
+    fn stand(&self, reports: Vec<ReportView>) {
+        *self.reports.lock().unwrap_or_else(PoisonError::into_inner) = reports;
     }
 }
 

@@ -87,11 +87,6 @@ impl Objects {
         )
     }
 
-    /// All pods, in order of namespace and name.
-    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
-        self.of(Kind::Pod).filter_map(|o| if let Object::Pod(p) = o { Some(p) } else { None })
-    }
-
     /// All IPAMBlocks that are written in files.
     pub fn blocks(&self) -> impl Iterator<Item = &IpamBlockSpec> {
         self.of(Kind::IpamBlock).filter_map(|o| if let Object::IpamBlock(b) = o { Some(&b.spec) } else { None })
@@ -147,6 +142,11 @@ impl Objects {
             Object::Pod(pod) => Some(pod),
             _ => None,
         }
+    }
+
+    /// All pods, in order of namespace and name.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.of(Kind::Pod).filter_map(|o| if let Object::Pod(p) = o { Some(p) } else { None })
     }
 
     /// A namespace by name.

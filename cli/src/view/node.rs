@@ -1,7 +1,7 @@
 //! `node status`, in calicoctl's shape.
 
 use model::Family;
-use model::api::show::{ApiServerView, DrainState, NodeStatusView, PeerView, SessionState};
+use model::api::show::{ApiServerView, DrainState, NodeStatusView, PeerView, ReportState, ReportView, SessionState};
 
 use super::when;
 use crate::output::{framed, joined};
@@ -48,6 +48,11 @@ pub fn status(status: &NodeStatusView) -> String {
             ),
         };
     }
+    if !status.reports.is_empty() {
+        text += "\nReports to the API\n";
+        let rows: Vec<Vec<String>> = status.reports.iter().map(report).collect();
+        text += &framed(&["ABOUT", "STATE", "SINCE", "INFO"], &rows);
+    }
     text
 }
 
@@ -67,6 +72,16 @@ fn api_server(server: &ApiServerView) -> String {
         text += &format!("Kinds that the cluster does not have: {}.\n", server.absent.join(", "));
     }
     text
+}
+
+fn report(view: &ReportView) -> Vec<String> {
+    let state = match view.state {
+        ReportState::Pending => "pending",
+        ReportState::Said => "said",
+        ReportState::Anothers => "another's",
+        ReportState::Failed => "failed",
+    };
+    vec![view.report.clone(), state.to_string(), when(&view.since), view.info.clone()]
 }
 
 fn row(view: &PeerView) -> Vec<String> {

@@ -126,6 +126,7 @@ fn node_status_looks_like_calicoctls() {
         node: "n1".into(),
         version: "0.1.0".into(),
         since: LONG_AGO.into(),
+        configured: None,
         asn: Some(asn(64512)),
         router_id: "10.0.0.1".parse().ok(),
         addresses: vec![ip("10.0.0.1")],
@@ -147,6 +148,12 @@ fn node_status_looks_like_calicoctls() {
         drain: Some(DrainView { state: DrainState::Draining, reason: "margayctl node drain".into() }),
         advice: vec!["margayctl says how".into()],
         peers: peers(),
+        reports: vec![ReportView {
+            report: "Node/n1".into(),
+            state: ReportState::Said,
+            since: LONG_AGO.into(),
+            info: "NetworkUnavailable=False (MargayIsUp)".into(),
+        }],
     };
     check(
         node::status(&status),
@@ -174,6 +181,13 @@ fn node_status_looks_like_calicoctls() {
 
         IPv6 BGP status
         No IPv6 peers found.
+
+        Reports to the API
+        +---------+-------+------------+---------------------------------------+
+        | ABOUT   | STATE | SINCE      | INFO                                  |
+        +---------+-------+------------+---------------------------------------+
+        | Node/n1 | said  | 2020-02-02 | NetworkUnavailable=False (MargayIsUp) |
+        +---------+-------+------------+---------------------------------------+
         "#,
     );
 }

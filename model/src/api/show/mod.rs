@@ -27,7 +27,9 @@ pub use self::history::{ChangeKind, ChangeView};
 pub use self::ipam::{
     AddressView, BlockView, IpamCheckView, IpamView, LeaseView, PodState, PodView, PoolView, Problem,
 };
-pub use self::node::{ApiServerView, DiagPart, DrainState, DrainView, NodeStatusView, OwnAddressView};
+pub use self::node::{
+    ApiServerView, DiagPart, DrainState, DrainView, NodeStatusView, OwnAddressView, ReportState, ReportView,
+};
 pub use self::object::{ObjectErrorView, ObjectKind, ObjectView};
 pub use self::plan::{
     CutLines, CutPrefixes, Extent, FieldView, LineView, NowThen, PlanView, Proposal, SessionPlan, SessionStep, Step,

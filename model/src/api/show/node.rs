@@ -17,6 +17,9 @@ pub struct NodeStatusView {
     pub version: String,
     /// When the agent started.
     pub since: String,
+    /// When the speaker was last told something new of what it is to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured: Option<String>,
     /// Our AS number; none while the objects do not say enough to speak BGP.
     #[serde(rename = "asNumber")]
     pub asn: Option<Asn>,
@@ -42,6 +45,37 @@ pub struct NodeStatusView {
     pub drain: Option<DrainView>,
     /// In order of address.
     pub peers: Vec<PeerView>,
+    /// What the API should say on behalf of this node, and whether it does; empty where there is no API.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reports: Vec<ReportView>,
+}
+
+/// Something that the API should say on behalf of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReportView {
+    /// About which object, `Node/n1`.
+    pub report: String,
+    /// Whether it says so.
+    pub state: ReportState,
+    /// Since when `state` is so.
+    pub since: String,
+    /// What it says, what another says instead, or why it can't be said.
+    pub info: String,
+}
+
+/// Whether the API says what it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ReportState {
+    /// Not yet tried, or other nodes are to say it first.
+    Pending,
+    /// It does.
+    Said,
+    /// Another says something else there, and its word stands.
+    Anothers,
+    /// It could not be said, and will be tried again.
+    Failed,
 }
 
 /// An address of this node, and why it is that.
