@@ -259,13 +259,25 @@ pub enum IpamCommand {
         /// This node's blocks too.
         #[arg(long)]
         show_blocks: bool,
+        /// Only the addresses that this node's pods hold in blocks of others.
+        #[arg(long)]
+        show_borrowed: bool,
         /// Who has this address?
         #[arg(long)]
         ip: Option<IpAddr>,
         #[command(flatten)]
         output: Output,
     },
-    /// Hold leases against links and pools. Exit status 1 if something does not fit.
+    /// Take addresses back that blocks say are held on this node, although no pod has them.
+    Release {
+        /// This address; may be given several times.
+        #[arg(long, required_unless_present = "from_report")]
+        ip: Vec<IpAddr>,
+        /// What `ipam check -o json` wrote: addresses given again since are left alone.
+        #[arg(long, conflicts_with = "ip")]
+        from_report: Option<PathBuf>,
+    },
+    /// Hold leases against links, pools and blocks. Exit status 1 if something does not fit.
     Check {
         #[command(flatten)]
         output: Output,

@@ -10,6 +10,7 @@ mod filter;
 mod output;
 mod plan;
 mod policy;
+mod release;
 mod reset;
 mod view;
 
@@ -140,7 +141,12 @@ fn ipam(client: &mut Client, command: IpamCommand) -> anyhow::Result<Verdict> {
             let address: AddressView = client.show(Show::IpamAddress { ip })?;
             show(&address, output.format, |_| view::ipam::address(&address))?;
         }
-        IpamCommand::Show { ip: None, show_blocks, output } => {
+        IpamCommand::Show { show_borrowed: true, output, .. } => {
+            let ipam: IpamView = client.show(Show::Ipam)?;
+            show(&ipam.borrowed, output.format, |_| view::ipam::borrowed(&ipam.borrowed))?;
+        }
+        IpamCommand::Release { ip, from_report } => return release::release(client, ip, from_report.as_deref()),
+        IpamCommand::Show { ip: None, show_blocks, output, .. } => {
             let ipam: IpamView = client.show(Show::Ipam)?;
             let rows = if show_blocks { view::ipam::Rows::Blocks } else { view::ipam::Rows::Pools };
             show(&ipam, output.format, |detail| view::ipam::usage(&ipam, rows, detail))?;

@@ -36,7 +36,7 @@ impl Api {
     }
 
     /// Does one step for a node, and tells what came of it.
-    fn take(&mut self, node: &str, op: Op) -> Told {
+    fn take(&mut self, op: Op) -> Told {
         let version = self.version();
         match op {
             Op::Survey { nodes } => {
@@ -115,7 +115,7 @@ struct Cluster {
     api: Api,
     nodes: Vec<Node>,
     /// Steps of killed processes and broken connections, which may still arrive.
-    late: Vec<(String, Op)>,
+    late: Vec<Op>,
     pool: Prefix,
     block_size: u8,
     strict: bool,
@@ -184,7 +184,7 @@ impl Cluster {
             return;
         }
         let op = node.queue.remove(0);
-        let told = self.api.take(&node.name.clone(), op);
+        let told = self.api.take(op);
         let name = node.name.clone();
         self.nodes[at].picture.learn(told, &name);
     }
@@ -201,13 +201,12 @@ impl Cluster {
             let name = node.name.clone();
             node.picture.learn(Told::Lost(spec.cidr), &name);
         }
-        self.late.push((node.name.clone(), op));
+        self.late.push(op);
     }
 
     fn kill(&mut self, at: usize) {
         let node = &mut self.nodes[at];
-        let name = node.name.clone();
-        self.late.extend(node.queue.drain(..).map(|op| (name.clone(), op)));
+        self.late.append(&mut node.queue);
         node.picture = Picture::default();
     }
 
@@ -215,8 +214,8 @@ impl Cluster {
         if self.late.is_empty() {
             return;
         }
-        let (node, op) = self.late.remove(which % self.late.len());
-        self.api.take(&node, op);
+        let op = self.late.remove(which % self.late.len());
+        self.api.take(op);
     }
 
     /// CNI ADD: asks nobody. False if nothing is ready.
@@ -482,4 +481,24 @@ fn a_killed_predecessors_write_takes_no_address_from_a_pod() {
         }
         grab(&mut cluster);
     }
+}
+
+#[test]
+fn a_leaked_address_is_taken_back_unless_it_was_given_again_since() {
+    let mut cluster = Cluster::new(1, "10.0.0.0/28", 28, false);
+    cluster.rest();
+    assert!(cluster.add(0));
+    cluster.rest();
+    let address = *cluster.nodes[0].leases.keys().next().unwrap();
+    // The lease is lost without a trace.
+    cluster.nodes[0].leases.clear();
+    let of_pod = |cluster: &Cluster, leaked: u64| {
+        let wants = Wants { leaked: [(address, leaked)].into(), ..cluster.wants(0) };
+        let plan = plan(&cluster.nodes[0].picture, &wants);
+        plan.ops.iter().any(|op| matches!(op, Op::WriteBlock { .. }))
+    };
+    let block = cluster.api.blocks.values().next().unwrap();
+    let given_at = block.spec.given_at(block.spec.ordinal(address).unwrap());
+    assert!(!of_pod(&cluster, given_at - 1), "somebody else's by now");
+    assert!(of_pod(&cluster, given_at));
 }

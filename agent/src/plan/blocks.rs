@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipam::block::{Holding, Kept, Level, POD_HANDLE, PoolWant, STOCK_HANDLE, TUNNEL_HANDLE, Wants};
 use ipam::{Annotations, Block, Openness};
-use model::object::{GoDuration, IpPool, IpamConfiguration, KEEP_ADDRESS, Pod};
+use model::object::{AllocationAttribute, GoDuration, IpPool, IpamConfiguration, KEEP_ADDRESS, Pod};
 use model::{Family, PodRef, Prefix};
 
 use super::pods::{annotations, openness};
@@ -64,6 +64,11 @@ pub fn blocks(world: &World, pod: Option<&PodRef>) -> Vec<Block> {
 /// Whether an IPReservation keeps an address back.
 pub fn is_reserved(world: &World, address: IpAddr) -> bool {
     world.objects.reservations().flat_map(|it| &it.reserved_cidrs).any(|cidr| cidr.contains(address))
+}
+
+/// Whether a block says that an address is this node's stock.
+pub fn is_stock(world: &World, by: &AllocationAttribute) -> bool {
+    by.handle_id.as_deref() == Some(&format!("{STOCK_HANDLE}{}", world.node))
 }
 
 /// What the reconciler knows beside the world.

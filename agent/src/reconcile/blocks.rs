@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipam::block::{POD_HANDLE, plan};
-use model::Time;
+use model::api::show::{BorrowedView, Problem};
+use model::api::{Answer, IpamRelease, RefusalCode, Reply};
 use model::object::Kind;
+use model::{PodRef, Prefix, Time};
 
-use super::Reconciler;
+use super::{Reconciler, refuse};
 use crate::apply::blocks::Hand;
 use crate::fact::{Fact, Source};
 use crate::plan::blocks::{self, Seen};
@@ -47,6 +49,8 @@ pub(super) struct Blocks {
     /// Why fewer addresses are ready than should be.
     pub(super) short: Vec<String>,
     suspects: BTreeMap<(IpAddr, u64), Time>,
+    /// What an operator wants taken back.
+    released: BTreeMap<IpAddr, u64>,
     missing: BTreeMap<String, Time>,
     gone: BTreeSet<String>,
 }
@@ -173,7 +177,92 @@ impl Reconciler {
             self.blocks.suspects.entry(suspect).or_insert(now);
         }
         let old = self.blocks.suspects.iter().filter(|(_, since)| now.since(**since) >= LEAKED);
-        old.map(|(suspect, _)| *suspect).collect()
+        let mut leaked: BTreeMap<IpAddr, u64> = old.map(|(suspect, _)| *suspect).collect();
+        let mut released = std::mem::take(&mut self.blocks.released);
+        released.retain(|address, given_at| self.held_here(*address) == Ok(*given_at));
+        leaked.extend(released.iter().map(|(address, given_at)| (*address, *given_at)));
+        self.blocks.released = released;
+        leaked
+    }
+
+    /// The number at which a block says that an address was given, if it may be taken back here; else why not.
+    fn held_here(&self, address: IpAddr) -> Result<u64, String> {
+        if let Some(lease) = self.world.leases.holder(address) {
+            let pod = lease.pod.as_ref().map_or(lease.attachment.container_id.clone(), ToString::to_string);
+            return Err(format!("{address} is held by {pod}, which runs here"));
+        }
+        let block = self.world.picture.block_of(address);
+        let block = block.ok_or_else(|| format!("{address} is in no block that this node has addresses in"))?;
+        let ordinal = block.ordinal(address).ok_or_else(|| format!("{address} is beyond its block"))?;
+        let by = block.holder(ordinal).ok_or_else(|| format!("{address} is held by nobody"))?;
+        let other = by.node().filter(|node| *node != self.world.node.as_str());
+        let lives = |node: &&str| self.world.objects.nodes().any(|other| other.name.as_str() == *node);
+        match other.filter(lives) {
+            Some(node) => Err(format!("{address} is held on node {node}: its agent takes it back")),
+            None if blocks::is_stock(&self.world, by) => {
+                Err(format!("{address} is ready for the next pod, and held by none"))
+            }
+            None => Ok(block.given_at(ordinal)),
+        }
+    }
+
+    /// Has addresses taken back with the next write, all or none.
+    pub(super) fn release_addresses(&mut self, releases: &[IpamRelease]) -> Reply {
+        let mut accepted = BTreeMap::new();
+        for release in releases {
+            match (self.held_here(release.ip), release.given_at) {
+                (Err(why), _) => return refuse(RefusalCode::Invalid, why),
+                (Ok(now), Some(then)) if now != then => {
+                    let why = format!("{} was given again meanwhile (number {now}, not {then})", release.ip);
+                    return refuse(RefusalCode::Invalid, why);
+                }
+                (Ok(now), _) => drop(accepted.insert(release.ip, now)),
+            }
+        }
+        for (address, given_at) in accepted {
+            tracing::info!(%address, given_at, "to be taken back, as an operator wants it");
+            self.blocks.released.insert(address, given_at);
+        }
+        self.blocks.dirty = true;
+        Reply::Ok(Answer::Done)
+    }
+
+    /// What blocks say and nobody here knows of.
+    pub(super) fn block_findings(&self) -> Vec<Problem> {
+        let finding = |(address, given_at): &(IpAddr, u64)| {
+            let block = self.world.picture.block_of(*address);
+            let by = block.and_then(|block| block.holder(block.ordinal(*address)?));
+            let handle = by.and_then(|by| by.handle_id.as_deref()).unwrap_or("somebody");
+            Problem {
+                ip: *address,
+                pod: by.and_then(|by| {
+                    let (namespace, name) = (by.secondary.get("namespace")?, by.secondary.get("pod")?);
+                    Some(PodRef { namespace: namespace.clone(), name: name.clone() })
+                }),
+                given_at: Some(*given_at),
+                message: format!(
+                    "its block says that {handle} holds it, which is not here; taken back after {} min, or by margayctl ipam release",
+                    LEAKED.as_secs() / 60
+                ),
+            }
+        };
+        self.blocks.suspects.keys().map(finding).collect()
+    }
+
+    /// Addresses of this node's pods in blocks of others.
+    pub(super) fn borrowed(&self) -> Vec<BorrowedView> {
+        let lone = self.world.lone_addresses();
+        let view = |prefix: &Prefix| {
+            let ip = prefix.address();
+            let block = self.world.picture.block_of(ip);
+            BorrowedView {
+                ip,
+                block: block.map(|block| block.cidr),
+                owner: block.and_then(|block| block.host()).map(str::to_string),
+                pod: self.world.leases.holder(ip).and_then(|lease| lease.pod.clone()),
+            }
+        };
+        lone.iter().map(view).collect()
     }
 
     /// Nodes that are gone and whose blocks this node clears away: one node at a time does, another each hour.

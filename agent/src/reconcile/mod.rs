@@ -273,6 +273,7 @@ impl Reconciler {
             },
             Request::Drain { message } => self.drain(message.unwrap_or_default(), now),
             Request::Undrain => self.undrain(now),
+            Request::IpamRelease(releases) => self.release_addresses(&releases),
             Request::BgpReset(_) => refuse(RefusalCode::Internal, "sessions are the speaker's, which was not asked"),
             Request::Show(show) => self.show(show, now),
         }

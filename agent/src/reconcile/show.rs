@@ -207,7 +207,7 @@ impl Reconciler {
                 name: pool.meta.name.clone(),
                 cidr: pool.cidr,
                 active: false,
-                reason: "none of this node's pod CIDRs lies in it".into(),
+                reason: "none of this node's pod CIDRs or blocks lies in it".into(),
                 blocks: Vec::new(),
             });
         }
@@ -230,7 +230,7 @@ impl Reconciler {
             }
         }
         pools.sort_by_key(|pool| pool.cidr);
-        IpamView { pools }
+        IpamView { pools, borrowed: self.borrowed() }
     }
 
     fn address(&self, ip: IpAddr) -> AddressView {
@@ -258,6 +258,7 @@ impl Reconciler {
             Problem {
                 ip: finding.address.or(of_lease).or_else(of_link).unwrap_or(unspecified),
                 pod: lease.and_then(|l| l.pod.clone()),
+                given_at: None,
                 message: finding.reason,
             }
         };
@@ -265,7 +266,7 @@ impl Reconciler {
             blocks: space.blocks.len() as u64,
             leases: self.world.leases.len() as u64,
             attached: attached as u64,
-            problems: findings.into_iter().map(problem).collect(),
+            problems: findings.into_iter().map(problem).chain(self.block_findings()).collect(),
         }
     }
 

@@ -221,6 +221,7 @@ fn name(request: &Request) -> &'static str {
         Request::Drain { .. } => "drain",
         Request::Undrain => "undrain",
         Request::BgpReset(_) => "bgpReset",
+        Request::IpamRelease(_) => "ipamRelease",
         Request::Show(_) => "show",
     }
 }

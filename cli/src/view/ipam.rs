@@ -1,6 +1,6 @@
 //! `ipam show` and `ipam check`, in calicoctl's shape.
 
-use model::api::show::{AddressView, BlockView, IpamCheckView, IpamView};
+use model::api::show::{AddressView, BlockView, BorrowedView, IpamCheckView, IpamView};
 
 use super::when;
 use crate::output::{Detail, NOTHING, counted, framed, joined};
@@ -87,6 +87,23 @@ pub fn address(view: &AddressView) -> String {
     ];
     let lines: String = fields.iter().map(|(name, value)| format!("  {name}: {value}\n")).collect();
     format!("IP {} is in use\n{lines}", view.ip)
+}
+
+/// Addresses of this node's pods in blocks of others, as `calicoctl ipam show --show-borrowed` has them.
+pub fn borrowed(borrowed: &[BorrowedView]) -> String {
+    if borrowed.is_empty() {
+        return "No pod of this node has an address of another's block.\n".to_string();
+    }
+    let line = |view: &BorrowedView| {
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| NOTHING.to_string());
+        vec![
+            view.ip.to_string(),
+            or_none(view.block.map(|block| block.to_string())),
+            or_none(view.owner.clone()),
+            or_none(view.pod.as_ref().map(ToString::to_string)),
+        ]
+    };
+    framed(&["IP", "BLOCK", "BLOCK OWNER", "ALLOCATED TO"], &borrowed.iter().map(line).collect::<Vec<_>>())
 }
 
 /// Leases against links and pools.

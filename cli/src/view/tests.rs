@@ -326,7 +326,8 @@ fn ipam_show_looks_like_calicoctls() {
         reason: "open to pods".into(),
         blocks: vec![block],
     };
-    let ipam = IpamView { pools: vec![pool("pods", "10.244.0.0/16", block), pool("", "fd00:1::/64", six)] };
+    let ipam =
+        IpamView { pools: vec![pool("pods", "10.244.0.0/16", block), pool("", "fd00:1::/64", six)], borrowed: vec![] };
     check(
         ipam::usage(&ipam, ipam::Rows::Blocks, Detail::Normal),
         r"
@@ -390,7 +391,8 @@ fn ipam_show_ip_names_the_pod() {
 
 #[test]
 fn ipam_check_names_each_problem() {
-    let problem = Problem { ip: ip("10.244.1.9"), pod: None, message: "leased, but its link is gone".into() };
+    let problem =
+        Problem { ip: ip("10.244.1.9"), pod: None, given_at: None, message: "leased, but its link is gone".into() };
     check(
         ipam::check(&IpamCheckView { blocks: 1, leases: 5, attached: 4, problems: vec![problem] }),
         r"

@@ -167,7 +167,9 @@ fn answer(request: &Request, known: &mut Known) -> Reply {
             known.given = known.plans.len() as u8;
             Answer::Attach(plan)
         }
-        Request::Drain { .. } | Request::Undrain | Request::BgpReset(_) => panic!("not the shim's to ask"),
+        Request::Drain { .. } | Request::Undrain | Request::BgpReset(_) | Request::IpamRelease(_) => {
+            panic!("not the shim's to ask")
+        }
         Request::Check(check) => match known.plans.get(&check.attachment) {
             Some(plan) => Answer::Attach(plan.clone()),
             None => return Reply::Error(Refusal { code: RefusalCode::Unknown, message: "no such attachment".into() }),

@@ -47,10 +47,23 @@ pub enum Request {
     },
     /// Back into service.
     Undrain,
+    /// Take addresses back that blocks say are held here, although no pod has them.
+    IpamRelease(Vec<IpamRelease>),
     /// Sessions begin anew, or tell their routes again.
     BgpReset(BgpReset),
     /// A question of margayctl's.
     Show(Show),
+}
+
+/// An address to take back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IpamRelease {
+    /// Which.
+    pub ip: std::net::IpAddr,
+    /// Only if it was given at this number, and not again since; whatever the number is, if none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_at: Option<u64>,
 }
 
 /// What comes back.

@@ -12,6 +12,25 @@ use crate::{PodRef, Prefix};
 pub struct IpamView {
     /// In order of CIDR.
     pub pools: Vec<PoolView>,
+    /// Addresses that this node's pods hold in blocks of others, or of nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub borrowed: Vec<BorrowedView>,
+}
+
+/// An address of another's block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BorrowedView {
+    /// Which.
+    pub ip: IpAddr,
+    /// Its block, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<Prefix>,
+    /// The node whose block it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Which pod holds it.
+    pub pod: Option<PodRef>,
 }
 
 /// One pool.
@@ -96,6 +115,9 @@ pub struct Problem {
     pub ip: IpAddr,
     /// Whose.
     pub pod: Option<PodRef>,
+    /// The number at which a block says that it was given, where `margayctl ipam release` can take it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_at: Option<u64>,
     /// What is wrong, and what happens about it or what to do.
     pub message: String,
 }

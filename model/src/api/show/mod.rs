@@ -25,7 +25,7 @@ pub use self::dump::{DumpCursor, DumpPage};
 pub use self::filter::{FilterTest, FilterTestView, Judged};
 pub use self::history::{ChangeKind, ChangeView};
 pub use self::ipam::{
-    AddressView, BlockView, IpamCheckView, IpamView, LeaseView, PodState, PodView, PoolView, Problem,
+    AddressView, BlockView, BorrowedView, IpamCheckView, IpamView, LeaseView, PodState, PodView, PoolView, Problem,
 };
 pub use self::node::{
     ApiServerView, DiagPart, DrainState, DrainView, NodeStatusView, OwnAddressView, ReportState, ReportView,
