@@ -129,6 +129,7 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     }
     log(&arguments.log, arguments.log_format)?;
     let cni = cni_directories(&arguments)?;
+    let server = api_server(&arguments)?;
     let autodetection = Autodetection {
         ipv4: method(&arguments.ip_autodetection_method).context("--ip-autodetection-method")?,
         ipv6: method(&arguments.ip6_autodetection_method).context("--ip6-autodetection-method")?,
@@ -140,12 +141,8 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     if arguments.pod_ip_annotations {
         voice.silent.remove(&ReportKind::Pods);
     }
-    let Arguments { state_dir, record, .. } = arguments;
-    let objects = match (arguments.kubernetes, arguments.kubeconfig) {
-        (_, Some(path)) => run::Objects::Kubernetes(ApiServer::start(Access::Kubeconfig(path))?),
-        (true, None) => run::Objects::Kubernetes(ApiServer::start(Access::InCluster)?),
-        (false, None) => run::Objects::Directory(arguments.objects),
-    };
+    let Arguments { state_dir, record, objects, .. } = arguments;
+    let objects = server.map_or(run::Objects::Directory(objects), run::Objects::Kubernetes);
     let options = run::Options { node, objects, state_dir, record, first_pools, cni, autodetection, voice };
     match agent::speaker::sockopt::raise_descriptors() {
         Ok(most) => tracing::debug!(most, "open files"),
@@ -154,6 +151,24 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     // The speaker's turn must not keep a shim waiting that asks on the socket.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(serve(options, arguments.socket, arguments.http_address))
+}
+
+/// The way to the API server, if that is where the objects are.
+fn api_server(arguments: &Arguments) -> anyhow::Result<Option<ApiServer>> {
+    let access = match (arguments.kubernetes, &arguments.kubeconfig) {
+        (_, Some(path)) => Access::Kubeconfig(path.clone()),
+        (true, None) => Access::InCluster,
+        (false, None) => return Ok(None),
+    };
+    Ok(Some(ApiServer::start(access)?))
+}
+
+fn say_farewell(server: &ApiServer, node: NodeName) -> anyhow::Result<()> {
+    let (said, heard) = std::sync::mpsc::channel();
+    let hand = server.clone();
+    server.spawn(async move { drop(said.send(cluster::say_farewell(&hand, &node).await)) });
+    let outcome = heard.recv().context("the API server's thread")?;
+    outcome.map_err(anyhow::Error::msg).context("the Node still says that margay is there")
 }
 
 fn uninstall_from_node(arguments: &Arguments, stay: bool) -> anyhow::Result<()> {
@@ -166,6 +181,10 @@ fn uninstall_from_node(arguments: &Arguments, stay: bool) -> anyhow::Result<()> 
     let outcome = uninstall::uninstall(&places, |done| println!("{done}"));
     outcome.map_err(|stayed| anyhow::anyhow!("not everything could be removed:\n  {}", stayed.join("\n  ")))?;
     println!("nothing of margay is left");
+    if let Some(server) = api_server(arguments)? {
+        say_farewell(&server, node_name(arguments.node_name.as_deref())?)?;
+        println!("its Node says so");
+    }
     if stay {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
