@@ -9,6 +9,7 @@ use agent::plan::desired::Desired;
 use agent::plan::services::{announced, services};
 use agent::world::{Dirty, World};
 use bgp::config::Start;
+use dataplane::want::Strays;
 use model::Prefix;
 use model::object::{Document, ObjectKey, parse};
 
@@ -250,6 +251,29 @@ fn communities_go_with_service_addresses_as_with_blocks() {
     for prefix in announced(&node.world) {
         assert_eq!(plan.originate[&prefix].communities, [65000 << 16 | 1], "{prefix}");
     }
+}
+
+#[test]
+fn what_no_service_translates_ends_where_it_would_be_forwarded_and_a_reflector_passes_blocks_on() {
+    let mut node = Node::new(ALL);
+    let blocks: Vec<String> = node.desired.nat.services.iter().map(Prefix::to_string).collect();
+    assert_eq!(blocks, BLOCKS.iter().map(|block| block.to_string()).collect::<Vec<_>>());
+    let plan = node.desired.bgp.as_ref().unwrap().config.as_ref().unwrap();
+    assert!(BLOCKS.iter().all(|block| plan.pools.contains(&block.parse().unwrap())), "{:?}", plan.pools);
+    node.labelled("node.kubernetes.io/exclude-from-external-load-balancers: ''");
+    assert_eq!(node.desired.nat.services.len(), 4, "an excluded node forwards no more of it");
+    for (prevention, blocks, strays) in
+        [("reject", 4, Strays::Reject), ("Disabled", 0, Strays::Drop), ("Drop", 4, Strays::Drop)]
+    {
+        node.learn(&format!(
+            "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {{name: default}}\n\
+             spec: {{serviceLoopPrevention: {prevention}}}"
+        ));
+        let nat = &node.desired.nat;
+        assert_eq!((nat.services.len(), nat.strays), (blocks, strays), "{prevention}");
+    }
+    node.learn("apiVersion: projectcalico.org/v3\nkind: BGPConfiguration\nmetadata: {name: default}\nspec: {}");
+    assert!(node.desired.nat.services.is_empty());
 }
 
 #[test]

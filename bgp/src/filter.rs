@@ -54,24 +54,31 @@ impl Refusal {
 }
 
 /// The safe import policy, made ready for one family.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Guard {
     own: Vec<Prefix>,
     pools: Vec<Prefix>,
 }
 
 impl Guard {
-    /// `own` is what this node originates.
+    /// `own` is what this node originates. What lies inside another of them is guarded with it: thousands of addresses
+    /// of services cost no more than the block that they are of.
     pub(crate) fn new<'a>(
         family: Family,
         own: impl IntoIterator<Item = &'a Prefix>,
         pools: impl IntoIterator<Item = &'a Prefix>,
     ) -> Guard {
         let mine = |p: &&Prefix| p.family() == family;
-        Guard {
-            own: own.into_iter().filter(mine).copied().collect(),
-            pools: pools.into_iter().filter(mine).copied().collect(),
+        let mut all: Vec<Prefix> = own.into_iter().filter(mine).copied().collect();
+        // Sorted, what is inside a prefix follows it.
+        all.sort_unstable();
+        let mut own: Vec<Prefix> = Vec::new();
+        for prefix in all {
+            if own.last().is_none_or(|outer| !outer.covers(&prefix)) {
+                own.push(prefix);
+            }
         }
+        Guard { own, pools: pools.into_iter().filter(mine).copied().collect() }
     }
 
     /// Why a prefix is not believed whatever a filter says.
@@ -180,6 +187,17 @@ mod tests {
         for prefix in ["10.0.0.0/8", "128.0.0.0/1", "192.0.2.0/24", "2001:db8::/32", "fd00::/8", "2000::/3"] {
             assert_eq!(verdict(&Guard::default(), prefix, PeerKind::External), None, "{prefix}");
         }
+    }
+
+    #[test]
+    fn what_lies_inside_an_own_prefix_is_guarded_with_it_and_changes_nothing() {
+        let pools = [p("10.244.0.0/16")];
+        let block = Guard::new(Family::Ipv4, &[p("203.0.113.0/24"), p("10.244.1.0/26")], &pools);
+        let own = [p("10.244.1.0/26"), p("203.0.113.10/32"), p("203.0.113.0/24"), p("203.0.113.9/32")];
+        assert_eq!(Guard::new(Family::Ipv4, &own, &pools), block);
+        assert_eq!(verdict(&block, "203.0.113.10/32", PeerKind::External), Some(Refusal::OwnPrefix));
+        let alone = Guard::new(Family::Ipv4, &[p("203.0.113.10/32"), p("203.0.113.11/32")], &pools);
+        assert_eq!(alone.own.len(), 2);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use model::{Family, Prefix};
 
-use crate::want::Nat;
+use crate::want::{Nat, Strays};
 
 /// `table inet margay`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -82,6 +82,13 @@ pub enum Expression {
         /// `NF_NAT_RANGE_…`.
         flags: u32,
     },
+    /// Ends the packet in silence.
+    Drop,
+    /// Ends the packet and tells its sender: ICMP of either family with this code of nftables' (`NFT_REJECT_ICMPX_…`).
+    Reject {
+        /// Which.
+        code: u8,
+    },
     /// Something that we never write, by its name.
     Other(String),
 }
@@ -90,33 +97,64 @@ pub enum Expression {
 const NFPROTO_IPV4: u8 = 2;
 /// `NFPROTO_IPV6`.
 const NFPROTO_IPV6: u8 = 10;
+/// `NF_INET_FORWARD`.
+const FORWARD: u32 = 2;
+/// After kube-proxy's own chains, which refuse what it knows and cannot serve (at -110 and 0).
+const AFTER_FILTER: i32 = 10;
 /// `NF_INET_POST_ROUTING`.
 const POSTROUTING: u32 = 4;
-/// `NF_IP_PRI_NAT_SRC`, `srcnat`.
-const SRCNAT: i32 = 100;
+/// After `srcnat` (100), where kube-proxy translates what it has marked, and where the order would be chance.
+const AFTER_SRCNAT: i32 = 110;
 /// `NF_ACCEPT`.
 const ACCEPT: u32 = 1;
 /// `NF_NAT_RANGE_PROTO_RANDOM_FULLY`: two connections that begin at once don't race for one port.
 const FULLY_RANDOM: u32 = 1 << 4;
+/// `NFT_REJECT_ICMPX_ADMIN_PROHIBITED`.
+const ADMIN_PROHIBITED: u8 = 3;
 
 impl Ruleset {
-    /// The table that translates addresses as wanted; none when there is nothing to translate.
-    pub fn translating(nat: &Nat) -> Option<Ruleset> {
+    /// The table that treats packets as wanted; none when there is nothing to do.
+    pub fn treating(nat: &Nat) -> Option<Ruleset> {
         let mut ruleset = Ruleset::default();
-        let mut rules = Vec::new();
+        let (mut forward, mut postrouting) = (Vec::new(), Vec::new());
         for family in Family::ALL {
-            let from = ranges(family, &nat.masquerade);
-            if from.is_empty() {
+            let (from, services) = (ranges(family, &nat.masquerade), ranges(family, &nat.services));
+            if from.is_empty() && services.is_empty() {
                 continue;
             }
             let digit = if family == Family::Ipv4 { 4 } else { 6 };
-            let (masquerade, inside) = (format!("masquerade{digit}"), format!("inside{digit}"));
-            rules.push(rule(family, &masquerade, &inside));
-            ruleset.sets.insert(masquerade, Set { family, ranges: from });
+            let inside = format!("inside{digit}");
+            if !from.is_empty() {
+                let masquerade = format!("masquerade{digit}");
+                let mut rule = of_family(family);
+                rule.extend(header(family, SOURCE, Expression::In(masquerade.clone())));
+                rule.extend(header(family, DESTINATION, Expression::NotIn(inside.clone())));
+                rule.push(Expression::Masquerade { flags: FULLY_RANDOM });
+                postrouting.push(rule);
+                ruleset.sets.insert(masquerade, Set { family, ranges: from });
+            }
+            if !services.is_empty() {
+                let name = format!("services{digit}");
+                let mut rule = of_family(family);
+                rule.extend(header(family, DESTINATION, Expression::In(name.clone())));
+                rule.extend(header(family, DESTINATION, Expression::NotIn(inside.clone())));
+                rule.push(match nat.strays {
+                    Strays::Drop => Expression::Drop,
+                    Strays::Reject => Expression::Reject { code: ADMIN_PROHIBITED },
+                });
+                forward.push(rule);
+                ruleset.sets.insert(name, Set { family, ranges: services });
+            }
             ruleset.sets.insert(inside, Set { family, ranges: ranges(family, &nat.inside) });
         }
-        let hook = Hook { kind: "nat".into(), number: POSTROUTING, priority: SRCNAT, policy: ACCEPT };
-        ruleset.chains.insert("postrouting".into(), Chain { hook: Some(hook), rules });
+        let mut chain = |name: &str, kind: &str, number, priority, rules: Vec<Vec<Expression>>| {
+            if !rules.is_empty() {
+                let hook = Hook { kind: kind.into(), number, priority, policy: ACCEPT };
+                ruleset.chains.insert(name.into(), Chain { hook: Some(hook), rules });
+            }
+        };
+        chain("forward", "filter", FORWARD, AFTER_FILTER, forward);
+        chain("postrouting", "nat", POSTROUTING, AFTER_SRCNAT, postrouting);
         (!ruleset.sets.is_empty()).then_some(ruleset)
     }
 
@@ -133,21 +171,27 @@ impl Ruleset {
     }
 }
 
-/// From `masquerade`, not to `inside`: masquerade.
-fn rule(family: Family, masquerade: &str, inside: &str) -> Vec<Expression> {
-    let (number, source, destination, length) = match family {
-        Family::Ipv4 => (NFPROTO_IPV4, 12, 16, 4),
-        Family::Ipv6 => (NFPROTO_IPV6, 8, 24, 16),
+/// Which address of a network header, by family: its offset in IPv4 and in IPv6.
+type Address = (u32, u32);
+const SOURCE: Address = (12, 8);
+const DESTINATION: Address = (16, 24);
+
+/// Goes on with packets of a family.
+fn of_family(family: Family) -> Vec<Expression> {
+    let number = match family {
+        Family::Ipv4 => NFPROTO_IPV4,
+        Family::Ipv6 => NFPROTO_IPV6,
     };
-    vec![
-        Expression::LoadFamily,
-        Expression::Equals(vec![number]),
-        Expression::LoadNetworkHeader { offset: source, length },
-        Expression::In(masquerade.to_string()),
-        Expression::LoadNetworkHeader { offset: destination, length },
-        Expression::NotIn(inside.to_string()),
-        Expression::Masquerade { flags: FULLY_RANDOM },
-    ]
+    vec![Expression::LoadFamily, Expression::Equals(vec![number])]
+}
+
+/// Goes on if an address is as the test says.
+fn header(family: Family, address: Address, test: Expression) -> [Expression; 2] {
+    let (offset, length) = match family {
+        Family::Ipv4 => (address.0, 4),
+        Family::Ipv6 => (address.1, 16),
+    };
+    [Expression::LoadNetworkHeader { offset, length }, test]
 }
 
 /// The prefixes of a family as ranges that neither overlap nor touch, which the kernel would refuse or list otherwise.
@@ -224,6 +268,8 @@ impl fmt::Display for Expression {
             Expression::In(set) => write!(f, "@{set}"),
             Expression::NotIn(set) => write!(f, "!= @{set}"),
             Expression::Masquerade { .. } => f.write_str("masquerade fully-random"),
+            Expression::Drop => f.write_str("drop"),
+            Expression::Reject { code } => write!(f, "reject with icmpx {code}"),
             Expression::Other(name) => write!(f, "({name})"),
         }
     }
@@ -254,8 +300,8 @@ mod tests {
     #[test]
     fn without_a_pool_to_masquerade_there_is_no_table() {
         let inside = prefixes(&["10.1.0.0/16"]);
-        assert_eq!(Ruleset::translating(&Nat { masquerade: BTreeSet::new(), inside: inside.clone() }), None);
-        let ruleset = Ruleset::translating(&Nat { masquerade: inside.clone(), inside }).unwrap();
+        assert_eq!(Ruleset::treating(&Nat { inside: inside.clone(), ..Nat::default() }), None);
+        let ruleset = Ruleset::treating(&Nat { masquerade: inside.clone(), inside, ..Nat::default() }).unwrap();
         assert_eq!(ruleset.sets.keys().collect::<Vec<_>>(), ["inside4", "masquerade4"]);
         assert_eq!(
             ruleset.to_string(),
@@ -263,17 +309,34 @@ mod tests {
                set inside4 { type ipv4_addr; 10.1.0.0-10.1.255.255 }\n  \
                set masquerade4 { type ipv4_addr; 10.1.0.0-10.1.255.255 }\n  \
                chain postrouting {\n    \
-                 type nat hook 4 priority 100\n    \
+                 type nat hook 4 priority 110\n    \
                  meta nfproto == [2] @nh,96,32 @masquerade4 @nh,128,32 != @inside4 masquerade fully-random\n  \
                }\n}\n"
         );
     }
 
     #[test]
+    fn packets_to_services_end_where_they_are_forwarded_unless_a_pod_has_the_address() {
+        let nat = Nat {
+            services: prefixes(&["10.96.0.0/16", "fd00:96::/112"]),
+            inside: prefixes(&["10.1.0.0/16"]),
+            strays: Strays::Reject,
+            ..Nat::default()
+        };
+        let ruleset = Ruleset::treating(&nat).unwrap();
+        assert_eq!(ruleset.sets.keys().collect::<Vec<_>>(), ["inside4", "inside6", "services4", "services6"]);
+        assert_eq!(
+            ruleset.chains["forward"].rules[0].iter().map(Expression::to_string).collect::<Vec<_>>().join(" "),
+            "meta nfproto == [2] @nh,128,32 @services4 @nh,128,32 != @inside4 reject with icmpx 3"
+        );
+        assert_eq!(ruleset.chains.keys().collect::<Vec<_>>(), ["forward"]);
+    }
+
+    #[test]
     fn the_first_difference_is_named() {
         let nat = |texts: &[&str]| {
             let inside = prefixes(texts);
-            Ruleset::translating(&Nat { masquerade: prefixes(&["10.1.0.0/16"]), inside }).unwrap()
+            Ruleset::treating(&Nat { masquerade: prefixes(&["10.1.0.0/16"]), inside, ..Nat::default() }).unwrap()
         };
         let (one, two) = (nat(&["10.1.0.0/16"]), nat(&["10.0.0.0/15"]));
         assert_eq!(one.difference(&two), Some("set inside4".into()));

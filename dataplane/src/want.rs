@@ -210,13 +210,31 @@ pub struct Tunnel {
     pub address: Option<Ipv4Addr>,
 }
 
-/// Address translation of what pods send out: from `masquerade`, to anywhere but `inside`, the source becomes the node's.
+/// What the node does to packets on their way. Address translation of what pods send out: from `masquerade`, to anywhere
+/// but `inside`, the source becomes the node's. And what is forwarded to a service address still, after kube-proxy, ends
+/// here: the router would send it back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Nat {
     /// Pools with `natOutgoing`.
     pub masquerade: BTreeSet<Prefix>,
     /// Where the source stays as it is: all pools, whatever their `natOutgoing`.
     pub inside: BTreeSet<Prefix>,
+    /// Blocks of service addresses; what lies in a pool is no service's all the same.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub services: BTreeSet<Prefix>,
+    /// What becomes of packets to them that nobody has translated.
+    #[serde(default)]
+    pub strays: Strays,
+}
+
+/// What becomes of a packet to a service address that no Service has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Strays {
+    /// Dropped in silence.
+    #[default]
+    Drop,
+    /// Dropped, and its sender told (ICMP, administratively prohibited).
+    Reject,
 }
 
 impl fmt::Display for Nat {
@@ -225,7 +243,15 @@ impl fmt::Display for Nat {
             let texts: Vec<String> = prefixes.iter().map(Prefix::to_string).collect();
             texts.join(", ")
         };
-        write!(f, "from {{ {} }} not to {{ {} }} masquerade", list(&self.masquerade), list(&self.inside))
+        write!(f, "from {{ {} }} not to {{ {} }} masquerade", list(&self.masquerade), list(&self.inside))?;
+        if self.services.is_empty() {
+            return Ok(());
+        }
+        let end = match self.strays {
+            Strays::Drop => "drop",
+            Strays::Reject => "reject",
+        };
+        write!(f, "; forwarded to {{ {} }} {end}", list(&self.services))
     }
 }
 

@@ -75,7 +75,9 @@ pub fn bgp(world: &World, start: Start) -> BgpPlan {
     config.monitoring = super::bmp::monitoring(settings.own, settings.default, world.node.as_str());
     config.aggregates = super::aggregates::aggregates(world);
     config.own = node.pod_cidrs.clone();
-    config.pools = objects.pools().map(|p| p.cidr).collect();
+    // A reflector passes on what its clients say of services, as it does of pods.
+    let services = super::services::configured(world).into_iter().flat_map(object::ServiceBlocks::all);
+    config.pools = objects.pools().map(|p| &p.cidr).chain(services).copied().collect();
     config.originate = originate(world, &settings);
     let mut peers = Peers {
         world,

@@ -178,6 +178,7 @@ fn nat_lines(now: &Nat, then: &Nat) -> Vec<LineView> {
     let sets = [
         ("masquerade what comes from", &now.masquerade, &then.masquerade),
         ("keep the source of what goes to", &now.inside, &then.inside),
+        ("forward nothing that kube-proxy has not translated to", &now.services, &then.services),
     ];
     let line = |words: &str, step, prefix: &Prefix| LineView {
         step,

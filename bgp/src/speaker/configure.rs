@@ -54,10 +54,14 @@ impl Speaker {
         // What this node originates is told and withdrawn prefix by prefix.
         let (own, whole): (Vec<&Change>, Vec<&Change>) =
             changes.of_speaker().partition(|change| ["originate", "own"].contains(&change.field));
-        let guarded = own.iter().any(|change| change.class.is_in());
+        let mut guarded = own.iter().any(|change| change.class.is_in());
         if guarded || whole.iter().any(|change| change.field == "pools") {
-            self.ipv4.guard = Guard::new(Family::Ipv4, &guarded_prefixes(&new), &new.pools);
-            self.ipv6.guard = Guard::new(Family::Ipv6, &guarded_prefixes(&new), &new.pools);
+            let prefixes = guarded_prefixes(&new);
+            let guard = |family| Guard::new(family, &prefixes, &new.pools);
+            let (ipv4, ipv6) = (guard(Family::Ipv4), guard(Family::Ipv6));
+            // An address inside a block that is announced comes and goes without a look at what others have said.
+            guarded &= (&ipv4, &ipv6) != (&self.ipv4.guard, &self.ipv6.guard);
+            (self.ipv4.guard, self.ipv6.guard) = (ipv4, ipv6);
         }
         for key in &changes.added {
             if let Some(peer) = new.peers.get(key)

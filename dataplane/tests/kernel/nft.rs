@@ -8,7 +8,7 @@ use dataplane::linux::netlink::Netlink;
 use dataplane::linux::netns::{self, Netns};
 use dataplane::linux::nft::{self, Outcome};
 use dataplane::ruleset::Ruleset;
-use dataplane::want::Nat;
+use dataplane::want::{Nat, Strays};
 use model::Prefix;
 
 use crate::lab::{fresh, sh};
@@ -18,7 +18,7 @@ fn prefixes(texts: &[&str]) -> BTreeSet<Prefix> {
 }
 
 fn nat(masquerade: &[&str], inside: &[&str]) -> Nat {
-    Nat { masquerade: prefixes(masquerade), inside: prefixes(inside) }
+    Nat { masquerade: prefixes(masquerade), inside: prefixes(inside), ..Nat::default() }
 }
 
 #[test]
@@ -42,15 +42,40 @@ fn the_table_is_as_nft_lists_it_and_a_second_round_touches_nothing() {
              set masquerade6 {\ntype ipv6_addr\nflags interval\n\
              elements = { 2001:db8:1::/48 }\n}\n\n\
              chain postrouting {\n\
-             type nat hook postrouting priority srcnat; policy accept;\n\
+             type nat hook postrouting priority srcnat + 10; policy accept;\n\
              ip saddr @masquerade4 ip daddr != @inside4 masquerade fully-random\n\
              ip6 saddr @masquerade6 ip6 daddr != @inside6 masquerade fully-random\n\
              }\n}"
         );
-        assert_eq!(nft::read(&mut netlink).unwrap(), Ruleset::translating(&want));
+        assert_eq!(nft::read(&mut netlink).unwrap(), Ruleset::treating(&want));
         let handles = sh("nft -a list ruleset");
         assert_eq!(nft::settle(&mut netlink, &want).unwrap(), Outcome::Same);
         assert_eq!(sh("nft -a list ruleset"), handles, "handles would be new after a replacement");
+    });
+}
+
+#[test]
+fn the_end_of_packets_to_services_is_as_nft_lists_it_and_a_second_round_touches_nothing() {
+    fresh(|| {
+        let mut netlink = Netlink::netfilter().unwrap();
+        for (strays, end) in [(Strays::Drop, "drop"), (Strays::Reject, "reject with icmpx admin-prohibited")] {
+            let services = prefixes(&["10.96.0.0/16", "2001:db8:96::/112"]);
+            let want = Nat { services, inside: prefixes(&["10.96.5.0/24"]), strays, ..Nat::default() };
+            assert!(matches!(nft::settle(&mut netlink, &want).unwrap(), Outcome::Replaced(_)));
+            assert_eq!(
+                sh("nft list chain inet margay forward"),
+                format!(
+                    "table inet margay {{\n\
+                     chain forward {{\n\
+                     type filter hook forward priority filter + 10; policy accept;\n\
+                     ip daddr @services4 ip daddr != @inside4 {end}\n\
+                     ip6 daddr @services6 ip6 daddr != @inside6 {end}\n\
+                     }}\n}}"
+                )
+            );
+            assert_eq!(nft::read(&mut netlink).unwrap(), Ruleset::treating(&want));
+            assert_eq!(nft::settle(&mut netlink, &want).unwrap(), Outcome::Same);
+        }
     });
 }
 
@@ -108,7 +133,7 @@ fn thousands_of_pools_go_in_one_transaction_and_come_back_the_same() {
         let pools: BTreeSet<Prefix> = (0..5_000u32)
             .map(|n| Prefix::masked(IpAddr::from((0x0a00_0000 + n * 512).to_be_bytes()), 24).unwrap())
             .collect();
-        let want = Nat { masquerade: pools.clone(), inside: pools };
+        let want = Nat { masquerade: pools.clone(), inside: pools, ..Nat::default() };
         nft::settle(&mut netlink, &want).unwrap();
         assert_eq!(nft::settle(&mut netlink, &want).unwrap(), Outcome::Same);
     });
@@ -143,6 +168,51 @@ fn what_leaves_the_pools_comes_from_the_node_and_what_stays_inside_from_the_pod(
         nft::settle(&mut Netlink::netfilter().unwrap(), &none).unwrap();
         assert_eq!(seen("192.0.2.2"), "10.1.0.5".parse::<IpAddr>().unwrap(), "not of a pool with natOutgoing");
     });
+}
+
+#[test]
+fn a_packet_to_a_service_goes_where_it_was_translated_to_and_to_no_router_if_it_was_not() {
+    fresh(|| {
+        let node = Netns::current().unwrap();
+        let far = fresh_namespace();
+        let pod = fresh_namespace();
+        // The far side has an address of the block itself, to hear what should never come.
+        link(&node, &far, "up0", &["192.0.2.1/24"], &["192.0.2.2/24", "203.0.113.8/32", "203.0.113.9/32"]);
+        link(&node, &pod, "pod0", &["10.1.0.1/24"], &["10.1.0.5/24"]);
+        sh("echo 1 > /proc/sys/net/ipv4/ip_forward; ip route add default via 192.0.2.2");
+        pod.run(|| sh("ip route add default via 10.1.0.1")).unwrap();
+        far.run(|| sh("ip route add default via 192.0.2.1")).unwrap();
+        let seen = |to: &str| seen_from(&pod, &far, to.parse().unwrap());
+        let client: IpAddr = "10.1.0.5".parse().unwrap();
+        assert_eq!(seen("203.0.113.8"), client, "no block of services yet");
+        let services = prefixes(&["203.0.113.0/24"]);
+        let want = Nat { services: services.clone(), ..nat(&[], &["10.1.0.0/16"]) };
+        nft::settle(&mut Netlink::netfilter().unwrap(), &want).unwrap();
+        assert!(!arrives(&pod, &far, "203.0.113.9"), "nobody has translated it");
+        // As kube-proxy does: the destination becomes an endpoint's before the packet is forwarded.
+        sh("nft 'add table ip proxy; add chain ip proxy pre { type nat hook prerouting priority dstnat; };
+                 add rule ip proxy pre ip daddr 203.0.113.7 dnat to 192.0.2.2'");
+        assert!(arrives_at(&pod, &far, "203.0.113.7", "192.0.2.2"), "translated");
+        let of_pods = Nat { services, ..nat(&[], &["203.0.113.8/30"]) };
+        nft::settle(&mut Netlink::netfilter().unwrap(), &of_pods).unwrap();
+        assert_eq!(seen("203.0.113.9"), client, "it lies in a pool");
+    });
+}
+
+/// Whether a datagram from `client` to an address of `server` arrives there.
+fn arrives(client: &Netns, server: &Netns, to: &str) -> bool {
+    arrives_at(client, server, to, to)
+}
+
+/// Whether a datagram from `client` to an address arrives at another one, of `server`.
+fn arrives_at(client: &Netns, server: &Netns, to: &str, at: &str) -> bool {
+    let server = server.run(|| UdpSocket::bind((at.parse::<IpAddr>().unwrap(), 0)).unwrap()).unwrap();
+    let client = client.run(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
+    server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let target = SocketAddr::new(to.parse().unwrap(), server.local_addr().unwrap().port());
+    // Veth pairs hand packets over at once: what has not come when the call returns was dropped.
+    client.send_to(b"is anybody there", target).unwrap();
+    server.recv_from(&mut [0; 16]).is_ok()
 }
 
 /// Another namespace, made by a thread that ends; the file holds it.

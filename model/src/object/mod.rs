@@ -54,7 +54,9 @@ pub use calico_node_status::{CalicoNodeStatus, StatusClass};
 pub use cluster_information::ClusterInformation;
 pub use duration::GoDuration;
 pub use endpoint_slice::EndpointSlice;
-pub use felix_configuration::{FelixConfiguration, FelixScope, FelixSettings, NatOutgoingExclusions, Switch};
+pub use felix_configuration::{
+    FelixConfiguration, FelixScope, FelixSettings, NatOutgoingExclusions, ServiceLoopPrevention, Switch,
+};
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
 pub use ip_reservation::IpReservation;
 pub use ipam_block::{AllocationAttribute, IpamBlock, IpamBlockSpec, cidr_name};

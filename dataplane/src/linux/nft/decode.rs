@@ -86,6 +86,18 @@ fn known_expression(name: &str, data: &[u8]) -> Option<Expression> {
             let flags = number(data, nfta::masquerade::FLAGS).unwrap_or_default();
             only.then_some(Expression::Masquerade { flags })
         }
+        "immediate" => {
+            let verdict = find(find(data, nfta::immediate::DATA)?, nfta::VERDICT)?;
+            let drops = is(nfta::immediate::DESTINATION, libc::NFT_REG_VERDICT as u32)
+                && number(verdict, nfta::verdict::CODE) == Some(libc::NF_DROP as u32);
+            drops.then_some(Expression::Drop)
+        }
+        "reject" => match find(data, nfta::reject::CODE)? {
+            [code] if is(nfta::reject::TYPE, libc::NFT_REJECT_ICMPX_UNREACH as u32) => {
+                Some(Expression::Reject { code: *code })
+            }
+            _ => None,
+        },
         _ => None,
     }
 }
@@ -151,7 +163,7 @@ mod tests {
             let message = Message { kind: 0, flags: 0, sequence: 0, payload: &payload };
             proptest::prop_assert!(ours(&message).is_some());
             _ = (chain(&message), rule(&message), set(&message), elements(&message));
-            for name in ["meta", "cmp", "payload", "lookup", "masq"] {
+            for name in ["meta", "cmp", "payload", "lookup", "masq", "immediate", "reject"] {
                 _ = known_expression(name, &payload);
             }
         }

@@ -178,6 +178,16 @@ fn expression(w: &mut Writer<'_>, expression: &Expression) {
         Expression::In(set) => named("lookup", &|w| lookup(w, set, 0)),
         Expression::NotIn(set) => named("lookup", &|w| lookup(w, set, libc::NFT_LOOKUP_F_INV as u32)),
         Expression::Masquerade { flags } => named("masq", &|w| w.number(nfta::masquerade::FLAGS, *flags)),
+        Expression::Drop => named("immediate", &|w| {
+            w.number(nfta::immediate::DESTINATION, libc::NFT_REG_VERDICT as u32);
+            w.nested(nfta::immediate::DATA, |w| {
+                w.nested(nfta::VERDICT, |w| w.number(nfta::verdict::CODE, libc::NF_DROP as u32));
+            });
+        }),
+        Expression::Reject { code } => named("reject", &|w| {
+            w.number(nfta::reject::TYPE, libc::NFT_REJECT_ICMPX_UNREACH as u32);
+            w.octets(nfta::reject::CODE, &[*code]);
+        }),
         Expression::Other(name) => named(name, &|_| ()),
     }
 }

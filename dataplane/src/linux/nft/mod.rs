@@ -24,9 +24,9 @@ pub enum Outcome {
     Removed,
 }
 
-/// Makes the table translate addresses as wanted, and touches nothing if it does already.
+/// Makes the table treat packets as wanted, and touches nothing if it does already.
 pub fn settle(netlink: &mut Netlink, nat: &Nat) -> Result<Outcome, NetlinkError> {
-    let want = Ruleset::translating(nat);
+    let want = Ruleset::treating(nat);
     let have = read(netlink)?;
     match (want, have) {
         (None, None) => Ok(Outcome::Same),

@@ -77,3 +77,20 @@ pub mod lookup {
 pub mod masquerade {
     pub const FLAGS: u16 = 1;
 }
+
+pub mod immediate {
+    pub const DESTINATION: u16 = 1;
+    pub const DATA: u16 = 2;
+}
+
+/// A verdict, inside an attribute for data.
+pub const VERDICT: u16 = 2;
+
+pub mod verdict {
+    pub const CODE: u16 = 1;
+}
+
+pub mod reject {
+    pub const TYPE: u16 = 1;
+    pub const CODE: u16 = 2;
+}

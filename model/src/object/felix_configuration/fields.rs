@@ -97,6 +97,11 @@ const HONOURED: &[Field] = &[
         OneOf(&["IPPoolsOnly", "IPPoolsAndHostIPs"]),
         "whether packets to nodes keep the pod's address, too",
     ),
+    honoured(
+        "serviceLoopPrevention",
+        AnyCase(&["Drop", "Reject", "Disabled"]),
+        "what becomes of packets to announced service addresses that no Service has; Drop by default",
+    ),
 ];
 
 const POLICY: &str = "margay has no network policy yet";
@@ -113,11 +118,6 @@ const LATER: &[Field] = &[
     off("externalNodesList", Texts, "margay takes IPIP from anywhere"),
     off("policySyncPathPrefix", Text, POLICY),
     off("disableConntrackInvalidCheck", Flag, "margay drops no packets by their conntrack state"),
-    never(
-        "serviceLoopPrevention",
-        AnyCase(&["Drop", "Reject", "Disabled"]),
-        "advertised service ranges are black holes",
-    ),
     off("sidecarAccelerationEnabled", Flag, POLICY),
     off("maxIpsetSize", Number, POLICY),
 ];

@@ -53,6 +53,9 @@ pub struct FelixSettings {
     /// `natOutgoingExclusions`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nat_outgoing_exclusions: Option<NatOutgoingExclusions>,
+    /// `serviceLoopPrevention`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_loop_prevention: Option<ServiceLoopPrevention>,
 }
 
 /// On or off.
@@ -71,6 +74,31 @@ pub enum NatOutgoingExclusions {
     IPPoolsOnly,
     /// To the pools and to nodes.
     IPPoolsAndHostIPs,
+}
+
+/// `serviceLoopPrevention`: what becomes of packets to announced service addresses that no Service has. Written in any
+/// case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub enum ServiceLoopPrevention {
+    /// They are dropped.
+    Drop,
+    /// They are dropped, and their senders told.
+    Reject,
+    /// They are forwarded.
+    Disabled,
+}
+
+impl TryFrom<String> for ServiceLoopPrevention {
+    type Error = String;
+    fn try_from(text: String) -> Result<ServiceLoopPrevention, String> {
+        match text.to_lowercase().as_str() {
+            "drop" => Ok(ServiceLoopPrevention::Drop),
+            "reject" => Ok(ServiceLoopPrevention::Reject),
+            "disabled" => Ok(ServiceLoopPrevention::Disabled),
+            _ => Err(format!("{text:?} is none of Drop, Reject and Disabled")),
+        }
+    }
 }
 
 impl FelixScope {
@@ -111,6 +139,7 @@ impl FelixSettings {
             ipip_enabled: self.ipip_enabled.or(broad.ipip_enabled),
             ipip_mtu: self.ipip_mtu.or(broad.ipip_mtu),
             nat_outgoing_exclusions: self.nat_outgoing_exclusions.or(broad.nat_outgoing_exclusions),
+            service_loop_prevention: self.service_loop_prevention.or(broad.service_loop_prevention),
         }
     }
 }
@@ -260,6 +289,7 @@ mod tests {
             ("default", "{ipipMTU: 20}", "spec.ipipMTU"),
             ("default", "{ipipMTU: big}", "spec.ipipMTU"),
             ("default", "{ipForwarding: true}", "spec.ipForwarding"),
+            ("default", "{serviceLoopPrevention: Maybe}", "spec.serviceLoopPrevention"),
             ("default", "{nodeSelector: all()}", "spec.nodeSelector"),
             ("gpus", "{nodeSelector: 'gpu ='}", "spec.nodeSelector"),
             ("gpus", "{}", "metadata.name"),
