@@ -225,6 +225,31 @@ fn a_secret_is_asked_for_by_name_once_something_refers_to_it_and_let_go_after() 
 }
 
 #[test]
+fn services_are_asked_for_while_their_addresses_are_announced_and_known_before_anything_is_said() {
+    const SERVICES: &str = "/api/v1/services";
+    const SLICES: &str = "/apis/discovery.k8s.io/v1/endpointslices";
+    const CONFIGURATIONS: &str = "/apis/projectcalico.org/v3/bgpconfigurations";
+    let server = Server::start();
+    let in_shop =
+        |name: &str| json!({"name": name, "namespace": "shop", "labels": {"kubernetes.io/service-name": "web"}});
+    server.put(SERVICES, json!({"metadata": in_shop("web"), "spec": {"clusterIP": "10.96.0.10"}}));
+    let endpoint = json!({"addresses": ["10.244.1.5"], "nodeName": "n1", "conditions": {"ready": true}});
+    server.put(SLICES, json!({"metadata": in_shop("web-1"), "addressType": "IPv4", "endpoints": [endpoint]}));
+    let blocks = json!({"serviceClusterIPs": [{"cidr": "10.96.0.0/16"}]});
+    server.put(CONFIGURATIONS, json!({"metadata": {"name": "default"}, "spec": blocks}));
+    let mut heard = Heard::of(&server);
+    let told = heard.until_in_sync();
+    for object in ["+ Service/shop/web", "+ EndpointSlice/shop/web-1"] {
+        assert!(told.contains(&object.to_string()), "a restart would withdraw for a moment: {told:#?}");
+    }
+    server.delete(SLICES, "web-1");
+    assert_eq!(heard.objects_until("- EndpointSlice/shop/web-1"), ["- EndpointSlice/shop/web-1"]);
+    server.put(CONFIGURATIONS, json!({"metadata": {"name": "default"}, "spec": {}}));
+    let told = heard.objects_until("- Service/shop/web");
+    assert_eq!(told, ["+ BGPConfiguration/default", "- Service/shop/web"]);
+}
+
+#[test]
 fn a_kind_that_may_not_be_listed_is_waited_for_and_named_but_a_secret_is_not_waited_for() {
     let server = Server::start();
     server.define(POOLS);
