@@ -167,7 +167,11 @@ fn what_is_wrong_on_this_node_alone_is_told_of_its_node_at_once() {
     let others = others.map(|(name, address)| object(&NODE.replace("n1", name).replace("10.0.0.1", address)));
     let mut case = Case::on("n1", others.into_iter().chain([node("n1"), Fact::InSync(Source::Kernel)]));
     case.peering = vec!["BGPPeer/tor: Secret bgp is not there".into()];
-    let errors = vec![error("Node/n1", "metadata.annotations[x]", "bad"), error("Node/n2", "", "not ours to tell")];
+    let errors = vec![
+        error("Node/n1", "metadata.annotations[x]", "bad"),
+        error("Node/n2", "", "not ours to tell"),
+        error("Secret/ns/bgp", "", "forbidden"),
+    ];
     case.world.learn(Fact::ObjectErrors(errors));
     let mut events = case.events();
     events.sort();

@@ -61,8 +61,13 @@ impl Event {
 /// All events that should be there.
 pub(super) fn events(world: &World, standing: Standing<'_>) -> Vec<Event> {
     let errors = world.objects.errors.iter().filter_map(of_error);
-    // Another Node's mistakes are told by the agent that lives there.
-    let concern = |event: &Event| event.regarding.key.kind != Kind::Node || event.is_own(&world.node);
+    // Another Node's mistakes are told by the agent that lives there. Secrets the agent may not read by themselves; what
+    // is wrong with one is told of the peering that needs it.
+    let concern = |event: &Event| match event.regarding.key.kind {
+        Kind::Secret => false,
+        Kind::Node => event.is_own(&world.node),
+        _ => true,
+    };
     let mut events: Vec<Event> = errors.filter(concern).collect();
     events.sort_by(|a, b| (&a.regarding, &a.note).cmp(&(&b.regarding, &b.note)));
     events.dedup();
