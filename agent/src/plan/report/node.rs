@@ -78,7 +78,7 @@ fn network(standing: Standing<'_>) -> Option<Network> {
         None => Some(Network {
             availability: Availability::Available,
             reason: "MargayIsUp",
-            message: "pods can be attached, and this node's own routes are in its kernel".into(),
+            message: "pods can be attached".into(),
         }),
         Some((_, since)) if since < GRACE => None,
         Some((why, _)) => Some(Network {
