@@ -27,7 +27,7 @@ pub struct Built {
 struct Toolchain {
     /// Of Rust.
     target: &'static str,
-    /// The C compiler that ring's and the allocator's parts in C want, and that links.
+    /// The C compiler that ring's parts in C want.
     compiler: &'static str,
     /// Where Debian has it.
     package: &'static str,
@@ -60,12 +60,19 @@ pub fn released(root: &Path, arch: Architecture) -> Result<Built> {
     let mut cargo = cargo(root);
     cargo.args(["--release", "--locked", "--target", target]);
     cargo.env(format!("CC_{of_target}"), compiler);
-    cargo.env(format!("CARGO_TARGET_{}_LINKER", of_target.to_uppercase()), compiler);
+    // Rust brings musl itself. What links for this machine links for it too (musl-gcc would make programs that want musl's
+    // loader); for another machine only its own compiler does.
+    if arch == Architecture::Arm64 && !cfg!(target_arch = "aarch64") {
+        cargo.env(format!("CARGO_TARGET_{}_LINKER", of_target.to_uppercase()), compiler);
+    }
     // Messages name source files: those of the builder's disk are nobody's business, and would differ.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", renamed(root)?.join("\u{1f}"));
     run(&mut cargo)?;
     let directory = target_directory(root)?.join(target).join("release");
-    Ok(Built { arch, programs: PROGRAMS.map(|name| directory.join(name)).to_vec(), libraries: Vec::new() })
+    let programs = PROGRAMS.map(|name| directory.join(name)).to_vec();
+    let libraries = libraries::of(&programs)?;
+    ensure!(libraries.is_empty(), "the programs for {} are not static: they load {libraries:?}", arch.name());
+    Ok(Built { arch, programs, libraries })
 }
 
 /// What `cargo build` makes, with the libraries of this machine.
