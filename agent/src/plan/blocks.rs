@@ -17,11 +17,9 @@ const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// The most pods without an address that are provided for at a time.
 const WAITING: usize = 128;
 
-/// Pools that are carved into blocks: those that no node's pod CIDR touches. The others are the pod CIDRs' own.
+/// Pools that are carved into blocks.
 pub fn carved(world: &World) -> Vec<&IpPool> {
-    let touched =
-        |pool: &&IpPool| world.objects.nodes().any(|node| node.pod_cidrs.iter().any(|cidr| cidr.overlaps(&pool.cidr)));
-    world.objects.pools().filter(|pool| !touched(pool)).collect()
+    world.carved_pools().collect()
 }
 
 /// The addresses of blocks that this pod may have.

@@ -26,6 +26,8 @@ const SURVEY: Duration = Duration::from_secs(600);
 const SURVEY_SHORT: Duration = Duration::from_secs(30);
 /// How often something is looked at that only time changes.
 const TICK: Duration = Duration::from_secs(30);
+/// How long pools lie untouched by pod CIDRs, in a cluster where no node has any, before blocks are claimed in them.
+const UNTOUCHED: Duration = Duration::from_secs(30);
 /// How long an address may be held for a pod that nobody knows of.
 const LEAKED: Duration = Duration::from_secs(15 * 60);
 /// How long a node may be missing before its blocks are cleared away.
@@ -44,6 +46,8 @@ pub(super) struct Blocks {
     tick: Option<Time>,
     wait: Option<Duration>,
     surveyed: Option<Time>,
+    /// Since when there have been pools to carve.
+    carved: Option<Time>,
     /// Why the last steps came to nothing.
     pub(super) problem: Option<String>,
     /// Why fewer addresses are ready than should be.
@@ -111,7 +115,16 @@ impl Reconciler {
         let carved = blocks::carved(&self.world).into_iter().any(|pool| pool.serves_workloads());
         if !carved && !self.world.picture.is_surveyed() {
             // A cluster without such pools is not asked for blocks.
-            (self.blocks.dirty, self.blocks.tick) = (false, None);
+            (self.blocks.dirty, self.blocks.tick, self.blocks.carved) = (false, None, None);
+            return;
+        }
+        // A new cluster's nodes, and one that registers anew, get their pod CIDRs a moment after: what looks like a pool
+        // to carve may be the pod CIDRs' own.
+        let since = *self.blocks.carved.get_or_insert(now);
+        let settled = self.world.objects.nodes().any(|node| !node.pod_cidrs.is_empty()) || now >= since + UNTOUCHED;
+        if !settled {
+            self.blocks.tick = Some(since + UNTOUCHED);
+            self.blocks.dirty = false;
             return;
         }
         self.blocks.dirty = false;
@@ -268,8 +281,10 @@ impl Reconciler {
     /// Nodes that are gone and whose blocks this node clears away: one node at a time does, another each hour.
     fn gone(&mut self, now: Time) -> BTreeSet<String> {
         let known: BTreeSet<&str> = self.world.objects.nodes().map(|node| node.name.as_str()).collect();
-        let missing: BTreeSet<String> =
-            self.world.picture.hosts().iter().filter(|host| !known.contains(host.as_str())).cloned().collect();
+        // A Node that can't be read is there all the same.
+        let unread = |host: &str| self.world.objects.errors.iter().any(|error| error.object == format!("Node/{host}"));
+        let absent = |host: &&String| !known.contains(host.as_str()) && !unread(host);
+        let missing: BTreeSet<String> = self.world.picture.hosts().iter().filter(absent).cloned().collect();
         self.blocks.missing.retain(|host, _| missing.contains(host));
         for host in missing {
             self.blocks.missing.entry(host).or_insert(now);

@@ -298,7 +298,7 @@ impl Reconciler {
         Status {
             not_ready: self.not_ready(),
             not_installed: self.world.cni.as_ref().and_then(|installed| installed.not_yet()),
-            pools: self.world.is_in_sync(Source::Objects).then(|| self.world.objects.pools().count()),
+            pools: self.world.is_in_sync(Source::Objects).then(|| self.pools()),
             routes_wanted: self.desired.table.len(),
             routes_failed: self.bench.len(),
             leases: self.world.leases.len(),
@@ -307,6 +307,12 @@ impl Reconciler {
             api_server_up: self.world.api_server.as_ref().map(|state| state.away.is_none()),
             unseen_pods: self.unseen_pods,
         }
+    }
+
+    /// How many pools there are; those that can't be read are pools, too.
+    fn pools(&self) -> usize {
+        let unread = self.world.objects.errors.iter().filter(|error| error.object.starts_with("IPPool/"));
+        self.world.objects.pools().count() + unread.count()
     }
 
     /// Nothing is written before the objects, the kernel and the leases are known.

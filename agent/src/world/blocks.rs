@@ -1,7 +1,7 @@
 //! Blocks of pools, as the API server or files have them, and which of them are this node's.
 
 use ipam::block::{Picture, Told};
-use model::object::{AffinityState, IpamBlockSpec};
+use model::object::{AffinityState, IpPool, IpamBlockSpec, Node};
 use model::{NodeName, Prefix};
 
 use super::{Dirty, DirtyRoutes, Objects, World};
@@ -35,10 +35,17 @@ impl World {
     /// route and an announcement of its own.
     pub fn lone_addresses(&self) -> Vec<Prefix> {
         let own = self.own_prefixes();
-        let pools: Vec<Prefix> = self.objects.pools().map(|pool| pool.cidr).collect();
+        // In a pool of pod CIDRs an address that is not of ours is of another node's by now.
+        let pools: Vec<Prefix> = self.carved_pools().map(|pool| pool.cidr).collect();
         let addresses = self.leases.iter().flat_map(|lease| lease.addresses.iter().copied());
         let inside = |all: &[Prefix], address| all.iter().any(|prefix| prefix.contains(address));
         addresses.filter(|a| !inside(&own, *a) && inside(&pools, *a)).map(Prefix::host).collect()
+    }
+
+    /// Pools that are carved into blocks: those that no node's pod CIDR touches. The others are the pod CIDRs' own.
+    pub fn carved_pools(&self) -> impl Iterator<Item = &IpPool> {
+        let touches = |node: &Node, pool: &IpPool| node.pod_cidrs.iter().any(|cidr| cidr.overlaps(&pool.cidr));
+        self.objects.pools().filter(move |pool| !self.objects.nodes().any(|node| touches(node, pool)))
     }
 
     /// Blocks of this node that are written in files.

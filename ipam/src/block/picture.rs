@@ -175,7 +175,8 @@ impl Picture {
         for op in ops {
             let (cidr, leaving) = match op {
                 Op::WriteBlock { spec, .. } => {
-                    let stays: BTreeSet<IpAddr> = marked(spec, node).collect();
+                    // What is kept from now on for one pod is no other's from now on, too.
+                    let stays: BTreeSet<IpAddr> = giveables(spec, node).map(|(address, _)| address).collect();
                     let now = self.blocks.get(&spec.cidr).into_iter().flat_map(|known| marked(&known.seen.spec, node));
                     (spec.cidr, now.filter(|address| !stays.contains(address)).collect::<Vec<_>>())
                 }
@@ -202,9 +203,7 @@ impl Picture {
             if !known.fenced || spec.deleted || spec.host() == Some(node) && !self.is_confirmed(cidr) {
                 continue;
             }
-            let mine = spec.held().filter(|(_, attribute)| is_marked(attribute, node));
-            let addresses = mine.filter_map(|(ordinal, attribute)| Some((spec.address(ordinal)?, attribute)));
-            let free = addresses.filter(|(address, attribute)| is_stock(attribute) || ended(*address));
+            let free = giveables(spec, node).filter(|(address, attribute)| is_stock(attribute) || ended(*address));
             let withdrawn = self.withdrawn.get(cidr);
             let stays = |address: &IpAddr| withdrawn.is_none_or(|gone| !gone.contains(address));
             giveable.insert(*cidr, free.map(|(address, _)| address).filter(stays).collect());
@@ -272,6 +271,17 @@ pub fn concerns(block: &IpamBlockSpec, node: &str) -> bool {
 /// The addresses of a block that a node has for its pods: its stock, and what it wrote for them.
 fn marked<'a>(block: &'a IpamBlockSpec, node: &'a str) -> impl Iterator<Item = IpAddr> + 'a {
     block.held().filter(move |(_, it)| is_marked(it, node)).filter_map(|(ordinal, _)| block.address(ordinal))
+}
+
+/// The addresses of a block that any pod of a node may be given, now or when who has them is gone: all that is marked but
+/// what is kept for one pod, which has it by [`Picture::kept`] alone.
+fn giveables<'a>(
+    block: &'a IpamBlockSpec,
+    node: &'a str,
+) -> impl Iterator<Item = (IpAddr, &'a AllocationAttribute)> + 'a {
+    let kept = |it: &AllocationAttribute| it.handle_id.as_deref().is_some_and(|id| id.starts_with(KEEP_HANDLE));
+    let mine = block.held().filter(move |(_, it)| is_marked(it, node) && !kept(it));
+    mine.filter_map(|(ordinal, it)| Some((block.address(ordinal)?, it)))
 }
 
 /// Whether an ordinal is this node's to give or to have given.
