@@ -255,11 +255,9 @@ fn method(text: &str) -> Result<Option<Method>, MethodError> {
 
 fn log(filter: &str, format: LogFormat) -> anyhow::Result<()> {
     let mut filter = EnvFilter::try_new(filter).with_context(|| format!("--log {filter}"))?;
-    // The client says at every request what we say once; and all of an answer that it does not understand.
-    if !filter.to_string().contains("kube") {
-        for quiet in ["kube_client=off", "kube_runtime=off"] {
-            filter = filter.add_directive(quiet.parse()?);
-        }
+    // The client says at every request what we say once; and all of an answer that it does not understand, be it of Secrets.
+    for quiet in ["kube_client=off", "kube_runtime=off"] {
+        filter = filter.add_directive(quiet.parse()?);
     }
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {

@@ -14,6 +14,8 @@ use crate::api_server::{self, ApiServer, reason};
 /// How soon a group that is absent is looked for again: the time doubles from the one to the other.
 const SOON: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_secs(60);
+/// The longest time between two looks until the server has answered once.
+const FIRST: Duration = Duration::from_secs(4);
 /// For a group that most clusters do not have.
 const LATE_OLDER: Duration = Duration::from_secs(300);
 /// What was there is believed to be gone only if it still is after this time.
@@ -113,7 +115,11 @@ impl Looking {
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(wait + api_server::part(wait)) => wait = (wait * 2).min(latest),
+                () = tokio::time::sleep(wait + api_server::part(wait)) => {
+                    // Everything waits for the first answer.
+                    let most = if *self.told.borrow() == Presence::Unknown { FIRST } else { latest };
+                    wait = (wait * 2).min(most);
+                }
                 () = self.again.notified() => tokio::time::sleep(SOON).await,
             }
         }

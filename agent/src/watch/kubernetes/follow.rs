@@ -228,7 +228,7 @@ fn failure(error: &watcher::Error) -> Failure {
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => reason(error),
-        watcher::Error::WatchError(status) => format!("{} {}", status.code, status.message),
+        watcher::Error::WatchError(status) => reason(&kube::Error::Api(status.clone())),
         watcher::Error::NoResourceVersion => "the server sends objects without a version".into(),
     };
     Failure { why, by }
