@@ -5,6 +5,7 @@
 #   make lab-down   end it
 #   make test       format, lints, every test but those of the cluster: pure, kernel, end to end
 #   make cluster    a real Kubernetes on this machine: control plane, three nodes, a top-of-rack router (docs/cluster.md)
+#                   CLUSTER=mk (its name)  IMAGE_PROFILE=release|dev
 #   make cluster-down  end it
 #   make test-cluster  the tests that want a cluster: brings one up, tests, ends it. Needs Go, to build Kubernetes once
 #   make check      format, lints and house rules only
@@ -24,7 +25,11 @@ AS_ROOT := $(if $(SUDO),--config 'target."cfg(all())".runner="sudo -E"')
 SHIPPED := --package margay-agent --package margay-cni --package margayctl
 LAB_ARGS := --shape $(SHAPE) --router $(TOR) $(if $(NODES),--nodes $(NODES))
 
-CLUSTER := $(SUDO) $(TARGET)/debug/margay-cluster
+# CLUSTER is the user's: sudo does not hand it on, an option does.
+CLUSTER_PROGRAM := $(SUDO) $(TARGET)/debug/margay-cluster $(if $(CLUSTER),--prefix $(CLUSTER))
+# Each test program is bounded, as root and inside sudo: to end cargo from outside would leave the program running while
+# the cluster is taken away, and a user cannot end sudo.
+CLUSTER_TESTS := --config 'target."cfg(all())".runner="$(if $(SUDO),sudo -E )timeout --foreground -k 30 50m"'
 
 IMAGE_ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
 
@@ -62,26 +67,28 @@ test: tools
 
 cluster: tools cluster-image
 	@cargo build --package cluster
-	@$(CLUSTER) up
+	@$(CLUSTER_PROGRAM) up
 
 cluster-image:
 	@mkdir -p $(TARGET)/cluster/images
-	@image="cargo xtask image --arch $(IMAGE_ARCH) --output $(TARGET)/cluster/images/margay.tar"; $$image || { \
-	  echo "== no static programs on this machine: an image of unoptimised ones, with its libraries"; $$image --profile dev; }
+	@cargo xtask image --arch $(IMAGE_ARCH) --profile $(or $(IMAGE_PROFILE),release) --output $(TARGET)/cluster/images/margay.tar
 
 cluster-down:
 	@[ -x $(TARGET)/debug/margay-cluster ] || cargo build --quiet --package cluster
-	@$(CLUSTER) down
+	@$(CLUSTER_PROGRAM) down
 
 test-cluster: tools
 	@echo "== 1/3 what a cluster consists of"
 	@cargo build --package cluster
 	@cargo test --package cluster --no-run
 	@$(MAKE) --no-print-directory cluster-image
-	@$(CLUSTER) prepare
+	@$(CLUSTER_PROGRAM) prepare
 	@echo "== 2/3 a cluster"
-	@trap '$(CLUSTER) down; $(CLUSTER) figures' EXIT; $(CLUSTER) up && \
-	  echo "== 3/3 its tests" && cargo $(AS_ROOT) test --package cluster --no-fail-fast -- --test-threads=4
+	@# dash runs the EXIT trap on a signal only if the signal has a trap that exits.
+	@trap 's=$$?; trap "" INT TERM; $(CLUSTER_PROGRAM) down || s=1; $(CLUSTER_PROGRAM) figures; exit $$s' EXIT; \
+	  trap 'exit 130' INT; trap 'exit 143' TERM; \
+	  $(CLUSTER_PROGRAM) up && echo "== 3/3 its tests" && \
+	  cargo $(CLUSTER_TESTS) test --package cluster --no-fail-fast -- --test-threads=4
 	@echo "== all good"
 
 interop: tools
