@@ -1,6 +1,6 @@
 //! Building the programs of a node, statically for any of its machines or as a developer has them.
 
-use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -29,20 +29,21 @@ struct Toolchain {
     target: &'static str,
     /// The C compiler that ring's parts in C want.
     compiler: &'static str,
-    /// Where Debian has it.
-    package: &'static str,
+    /// Where Debian has it, and the C library's headers for it.
+    packages: &'static [&'static str],
 }
 
 impl Architecture {
     fn toolchain(self) -> Toolchain {
         match self {
             Architecture::Amd64 => {
-                Toolchain { target: "x86_64-unknown-linux-musl", compiler: "musl-gcc", package: "musl-tools" }
+                Toolchain { target: "x86_64-unknown-linux-musl", compiler: "musl-gcc", packages: &["musl-tools"] }
             }
             Architecture::Arm64 => Toolchain {
                 target: "aarch64-unknown-linux-musl",
                 compiler: "aarch64-linux-gnu-gcc",
-                package: "gcc-aarch64-linux-gnu",
+                // The compiler only recommends the headers.
+                packages: &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
             },
         }
     }
@@ -50,11 +51,13 @@ impl Architecture {
 
 /// Static programs, as they are shipped.
 pub fn released(root: &Path, arch: Architecture) -> Result<Built> {
-    let Toolchain { target, compiler, package } = arch.toolchain();
+    let Toolchain { target, compiler, packages } = arch.toolchain();
     run(Command::new("rustup").args(["--quiet", "target", "add", target]))
         .with_context(|| format!("rust's target {target} is needed"))?;
-    if !is_there(compiler) {
-        install(package).with_context(|| format!("{compiler} is needed: install Debian's package {package}"))?;
+    if !compiles(compiler) {
+        let needed = || format!("{compiler} with the C library's headers is needed: Debian's {}", packages.join(", "));
+        install(packages).with_context(needed)?;
+        ensure!(compiles(compiler), "{compiler} finds no stdint.h. {}", needed());
     }
     let of_target = target.replace('-', "_");
     let mut cargo = cargo(root);
@@ -114,22 +117,32 @@ fn renamed(root: &Path) -> Result<Vec<String>> {
     Ok(vec![flag(&home, "/cargo"), flag(root, "/margay")])
 }
 
-fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+/// Whether a compiler is there and finds the headers of a C library, as ring's parts in C want.
+fn compiles(compiler: &str) -> bool {
+    let child = Command::new(compiler)
+        .args(["-fsyntax-only", "-x", "c", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    child.is_ok_and(|mut child| {
+        let written = child.stdin.take().is_some_and(|mut stdin| stdin.write_all(b"#include <stdint.h>\n").is_ok());
+        child.wait().is_ok_and(|status| written && status.success())
+    })
 }
 
-fn install(package: &str) -> Result<()> {
-    println!("installing {package}");
+fn install(packages: &[&str]) -> Result<()> {
+    println!("installing {}", packages.join(" "));
     let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
-    let words: Vec<OsString> = if root { vec![] } else { vec!["sudo".into()] };
-    let words = words.into_iter().chain(["apt-get".into()]).collect::<Vec<_>>();
+    let words: &[&str] = if root { &["apt-get"] } else { &["sudo", "apt-get"] };
     let apt = |arguments: &[&str]| {
         let (program, rest) = words.split_first().context("no program")?;
-        run(Command::new(program).args(rest).args(["--quiet", "--quiet"]).args(arguments).stdout(Stdio::null()))
+        // Somebody else's apt-get may be at work.
+        let always = ["--quiet", "--quiet", "-o", "DPkg::Lock::Timeout=300"];
+        run(Command::new(program).args(rest).args(always).args(arguments).stdout(Stdio::null()))
     };
     apt(&["update"])?;
-    apt(&["install", "--yes", "--no-install-recommends", package])
+    apt(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
 }
 
 fn run(command: &mut Command) -> Result<()> {
