@@ -77,14 +77,24 @@ impl Debian {
         folders.join(":")
     }
 
+    /// LD_LIBRARY_PATH with which an unpacked program finds the libraries that were unpacked with it.
+    pub fn library_path(&self) -> String {
+        let folders =
+            ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu", "lib/aarch64-linux-gnu"]
+                .map(|folder| self.folder.join(folder).display().to_string());
+        folders.join(":")
+    }
+
+    /// The beginning of a shell's command line that runs a program outside an image. For this program only: the
+    /// machine's own have the machine's libraries.
+    pub fn run(&self, name: &str) -> Result<String> {
+        let program = self.program(name)?;
+        Ok(format!("LD_LIBRARY_PATH='{}' '{}'", self.library_path(), program.display()))
+    }
+
     /// Every shared library that a program needs, and its loader, as `ldd` finds them.
     pub fn libraries(&self, program: &Path) -> Result<Vec<PathBuf>> {
-        let folders: Vec<_> =
-            ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu", "lib/aarch64-linux-gnu"]
-                .iter()
-                .map(|folder| self.folder.join(folder).display().to_string())
-                .collect();
-        let output = Command::new("ldd").arg(program).env("LD_LIBRARY_PATH", folders.join(":")).output()?;
+        let output = Command::new("ldd").arg(program).env("LD_LIBRARY_PATH", self.library_path()).output()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         if let Some(line) = text.lines().find(|line| line.contains("not found")) {
             bail!("{} needs a library that is nowhere: {}", program.display(), line.trim());

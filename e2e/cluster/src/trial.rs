@@ -158,20 +158,21 @@ impl Trial {
 
     /// The body of `http://TARGET` as pods see it who ask each once: an error names every pair that failed.
     pub fn ask(&self, from: &Pod, targets: &[String]) -> Result<Vec<String>> {
-        let answer = self.cluster.kubectl.exec(&self.namespace, &from.name, &["sh", "-c", &questions(targets)])?;
+        let answer =
+            self.cluster.kubectl.exec(&self.namespace, &from.name, &["sh", "-c", &questions("curl", targets)])?;
         answers(&format!("pod {} on {}", from.name, from.node), &answer, targets)
     }
 
     /// The same from a node.
     pub fn ask_from_node(&self, node: &str, targets: &[String]) -> Result<Vec<String>> {
-        let answer = self.cluster.node(node).stdout(&["bash", "-c", &questions(targets)])?;
+        let questions = questions(&self.cluster.debian.run("curl")?, targets);
+        let answer = self.cluster.node(node).stdout(&["bash", "-c", &questions])?;
         answers(&format!("node {node}"), &answer, targets)
     }
 
     /// The same from the host behind the router.
     pub fn ask_from_outside(&self, targets: &[String]) -> Result<Vec<String>> {
-        let curl = self.cluster.debian.program("curl")?.display().to_string();
-        let questions = questions(targets).replace("curl ", &format!("{curl} "));
+        let questions = questions(&self.cluster.debian.run("curl")?, targets);
         let answer = self.cluster.plan.outside().stdout("bash", &["-c", &questions])?;
         answers("the host outside", &answer, targets)
     }
@@ -191,10 +192,10 @@ impl Drop for Trial {
 }
 
 /// Asks every target once more if need be: one line each, `+` and the body, or `-` and what curl said.
-fn questions(targets: &[String]) -> String {
+fn questions(curl: &str, targets: &[String]) -> String {
     let one = |target: &String| {
         format!(
-            "curl -sS -m 3 --retry 1 --retry-all-errors 'http://{target}' 2>&1 >/tmp/ask.$$ && echo \"+$(cat /tmp/ask.$$)\" || echo -"
+            "{curl} -sS -m 3 --retry 1 --retry-all-errors 'http://{target}' 2>&1 >/tmp/ask.$$ && echo \"+$(cat /tmp/ask.$$)\" || echo -"
         )
     };
     targets.iter().map(one).collect::<Vec<_>>().join("\n")

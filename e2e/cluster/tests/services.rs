@@ -176,11 +176,11 @@ http {
     ])?;
     let port = trial.kubectl(&["get", "service", "ingress", "-o", "jsonpath={.spec.ports[0].nodePort}"])?;
     let address = trial.cluster.plan.node_ip("n3")?;
-    let curl = trial.cluster.debian.program("curl")?.display().to_string();
+    let curl = trial.cluster.debian.run("curl")?;
     for (site, header) in [("red", "X-Forwarded-For"), ("blue", "X-Forwarded-For")] {
         let ask = |path: &str| {
-            let (host, url) = (format!("Host: {site}.example"), format!("http://{address}:{port}/{path}"));
-            trial.cluster.plan.outside().stdout(&curl, &["-sS", "-f", "-m", "3", "-H", &host, &url])
+            let question = format!("{curl} -sS -f -m 3 -H 'Host: {site}.example' 'http://{address}:{port}/{path}'");
+            trial.cluster.plan.outside().stdout("sh", &["-c", &question])
         };
         until(Duration::from_secs(20), &format!("{site} through the proxy"), || {
             let answer = ask("hostname")?;
