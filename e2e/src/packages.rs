@@ -6,18 +6,20 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// A file that tells whether a package is there, and the package.
+/// What labs, tests and clusters need: a file that tells whether a package is there, and the package.
 const NEEDED: &[(&str, &str)] = &[
     ("/usr/sbin/bird", "bird2"),
-    ("/usr/lib/frr/bgpd", "frr"),
     ("/usr/sbin/ip", "iproute2"),
     ("/usr/sbin/nft", "nftables"),
     ("/usr/sbin/iptables", "iptables"),
-    ("/usr/lib/cni/portmap", "containernetworking-plugins"),
     ("/usr/bin/ping", "iputils-ping"),
 ];
 
-/// Only tests need these.
+/// A cluster has a router of one kind only, and unpacks its plugins.
+const FOR_LABS: &[(&str, &str)] =
+    &[("/usr/lib/frr/bgpd", "frr"), ("/usr/lib/cni/portmap", "containernetworking-plugins")];
+
+/// Only tests need these besides.
 const FOR_TESTS: &[(&str, &str)] = &[
     ("/usr/bin/linux.uml", "user-mode-linux"),
     ("/usr/sbin/modprobe", "kmod"),
@@ -27,7 +29,7 @@ const FOR_TESTS: &[(&str, &str)] = &[
     ("/usr/bin/bgpdump", "bgpdump"),
 ];
 
-/// Only a cluster needs these.
+/// Only a cluster needs these; docs/cluster.md lists all that it installs.
 const FOR_CLUSTERS: &[(&str, &str)] = &[("/usr/bin/openssl", "openssl"), ("/usr/bin/pkill", "procps")];
 
 /// Debian asks this program whether an installation may start a service: 101 is no (invoke-rc.d).
@@ -38,20 +40,25 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 pub enum Need {
     /// What a lab needs.
     Lab,
-    /// What the tests need besides.
+    /// What a lab and the tests need.
     Tests,
-    /// What a Kubernetes cluster needs besides a lab.
+    /// What a Kubernetes cluster needs.
     Cluster,
 }
 
 /// Names of packages that are not there.
 pub fn missing(need: Need) -> Vec<&'static str> {
-    let more = match need {
-        Need::Lab => &[],
-        Need::Tests => FOR_TESTS,
-        Need::Cluster => FOR_CLUSTERS,
+    let more: &[&[(&str, &str)]] = match need {
+        Need::Lab => &[FOR_LABS],
+        Need::Tests => &[FOR_LABS, FOR_TESTS],
+        Need::Cluster => &[FOR_CLUSTERS],
     };
-    NEEDED.iter().chain(more).filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package).collect()
+    NEEDED
+        .iter()
+        .chain(more.iter().copied().flatten())
+        .filter(|(file, _)| !Path::new(file).exists())
+        .map(|(_, package)| *package)
+        .collect()
 }
 
 /// Installs what is not there. Services that come with a package are not started.
