@@ -1,6 +1,8 @@
 //! What installs margay says what the rest of the house says: it is fresh, names the image that is built, and allows
 //! what the agent asks for and nothing else.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use xtask::{crds, image, manifests};
@@ -12,6 +14,11 @@ fn objects() -> Result<Vec<Value>> {
 
 fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Result<&'a Value> {
     objects.iter().find(|object| object["kind"] == kind).with_context(|| format!("no {kind}"))
+}
+
+fn images(path: &Path) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path)?;
+    Ok(text.lines().filter_map(|line| line.trim().strip_prefix("image: ")).map(str::to_owned).collect())
 }
 
 fn texts(value: &Value) -> Vec<&str> {
@@ -36,9 +43,14 @@ fn the_values_that_a_user_may_edit_come_first() -> Result<()> {
 
 #[test]
 fn the_image_is_named_once_and_is_the_one_that_is_built() -> Result<()> {
-    let text = std::fs::read_to_string(manifests::path())?;
-    let named: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
-    assert_eq!(named, [image::NAME]);
+    assert_eq!(images(&manifests::path())?, [image::NAME]);
+    Ok(())
+}
+
+#[test]
+fn uninstalling_takes_the_same_image() -> Result<()> {
+    let named = images(&manifests::path().with_file_name("margay-uninstall.yaml"))?;
+    assert_eq!(named, [image::NAME; 2], "both containers");
     Ok(())
 }
 
