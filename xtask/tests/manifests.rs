@@ -54,21 +54,30 @@ fn uninstalling_takes_the_same_image() -> Result<()> {
     Ok(())
 }
 
+/// Read when the agent is about to change them, and never watched: there are as many of them as nodes or pods. The agent
+/// has the same list (READ_IN_PASSING), which is out of reach from here.
+const READ_IN_PASSING: [&str; 3] = ["blockaffinities", "ipamblocks", "ipamhandles"];
+
 #[test]
-fn every_kind_of_ours_may_be_watched() -> Result<()> {
+fn every_kind_of_ours_may_be_watched_but_those_that_are_read_in_passing() -> Result<()> {
     let objects = objects()?;
     let role = of_kind(&objects, "ClusterRole")?;
     let rules = role["rules"].as_array().context("rules")?;
-    let watches = |plural: &str| {
+    let may = |verb: &str, plural: &str| {
         rules.iter().any(|rule| {
             texts(&rule["apiGroups"]).contains(&"projectcalico.org")
                 && texts(&rule["resources"]).contains(&plural)
-                && ["list", "watch"].iter().all(|verb| texts(&rule["verbs"]).contains(verb))
+                && texts(&rule["verbs"]).contains(&verb)
         })
     };
     for name in crds::files()?.keys() {
         let plural = name.trim_start_matches("projectcalico.org_").trim_end_matches(".yaml");
-        ensure!(watches(plural), "the ClusterRole in manifests/install does not let the agent watch {plural}");
+        let watched = !READ_IN_PASSING.contains(&plural);
+        ensure!(may("list", plural), "the ClusterRole in manifests/install does not let the agent list {plural}");
+        ensure!(
+            may("watch", plural) == watched,
+            "the ClusterRole in manifests/install: may the agent watch {plural}? Needed: {watched}"
+        );
     }
     Ok(())
 }
