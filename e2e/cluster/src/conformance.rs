@@ -74,7 +74,7 @@ fn start(plan: &Plan, name: &str, focus: &str, more: &[&str]) -> Result<Child> {
     command.arg(format!("--kubectl-path={}", plan.programs().join("kubectl").display()));
     command.arg(format!("--ginkgo.focus={focus}")).arg(format!("--ginkgo.json-report={}", report.display()));
     command.args(["--provider=local", "--allowed-not-ready-nodes=0", "--minStartupPods=0", "--node-os-distro=debian"]);
-    command.args(["--dump-logs-on-failure=false", "--ginkgo.no-color", "--ginkgo.v=false", "--ginkgo.timeout=30m"]);
+    command.args(["--dump-logs-on-failure=false", "--ginkgo.no-color", "--ginkgo.v=false", "--ginkgo.timeout=20m"]);
     command.args(more).current_dir(plan.folder());
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().context("cannot run e2e.test")

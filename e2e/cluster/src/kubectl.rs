@@ -84,6 +84,12 @@ impl Kubectl {
         Ok(())
     }
 
+    /// `kubectl delete`, which returns when it is gone; a finalizer that nobody removes is an error after two minutes.
+    pub fn delete(&self, what: &[&str]) -> Result<()> {
+        self.text(&[&["delete", "--timeout=120s"], what].concat())?;
+        Ok(())
+    }
+
     /// Runs a command in a pod; its standard output if it succeeds.
     pub fn exec(&self, namespace: &str, pod: &str, command: &[&str]) -> Result<String> {
         self.text(&[&["-n", namespace, "exec", pod, "--"], command].concat())

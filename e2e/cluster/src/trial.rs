@@ -76,6 +76,11 @@ impl Trial {
         self.cluster.kubectl.text(&[&["-n", &self.namespace], args].concat())
     }
 
+    /// `kubectl -n NAMESPACE delete WHAT`.
+    pub fn delete(&self, what: &[&str]) -> Result<()> {
+        self.cluster.kubectl.delete(&[&["-n", &self.namespace], what].concat())
+    }
+
     /// Applies objects, given as JSON, in the namespace.
     pub fn apply(&self, objects: &[Value]) -> Result<()> {
         let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
@@ -184,7 +189,7 @@ impl Drop for Trial {
             println!("kept: namespace {}", self.namespace);
             return;
         }
-        let gone = self.cluster.kubectl.text(&["delete", "namespace", &self.namespace, "--wait=false"]);
+        let gone = self.cluster.kubectl.delete(&["namespace", &self.namespace, "--wait=false"]);
         if let Err(wrong) = gone {
             println!("{wrong:#}");
         }

@@ -28,7 +28,8 @@ impl Watch {
     fn start(trial: &Trial) -> Result<Self> {
         let line =
             "jsonpath={.metadata.name} {.spec.nodeName} {.status.conditions[?(@.type==\"Ready\")].status}{\"\\n\"}";
-        let args = ["-n", &trial.namespace, "get", "pods", "--watch", "-o", line];
+        // Else a pod that never becomes Ready would be waited for without end.
+        let args = ["-n", &trial.namespace, "get", "pods", "--watch", "--request-timeout=10m", "-o", line];
         let mut child = trial.cluster.kubectl.command(&args).stdout(Stdio::piped()).spawn()?;
         let lines = BufReader::new(child.stdout.take().context("kubectl has no stdout")?);
         Ok(Self { child, lines })
@@ -76,7 +77,7 @@ fn pods_start(trial: &Trial, network: &str) -> Result<f64> {
         trial.apply(&[pause("probe")])?;
         watch.scheduled_to_ready("probe")?;
         let address = trial.kubectl(&["get", "pod", "probe", "-o", "jsonpath={.status.podIP}"])?;
-        trial.kubectl(&["delete", "pod", "probe", "--wait=true"])?;
+        trial.delete(&["pod", "probe"])?;
         ensure!(address.starts_with(network), "{address}");
         Ok(())
     })?;
@@ -88,7 +89,7 @@ fn pods_start(trial: &Trial, network: &str) -> Result<f64> {
     }
     let strange: Vec<_> = trial.pods()?.into_iter().filter(|pod| !pod.ip.starts_with(network)).collect();
     ensure!(strange.is_empty(), "not of {network}: {strange:?}");
-    trial.kubectl(&["delete", "pods", "--all", "--wait=true"])?;
+    trial.delete(&["pods", "--all"])?;
     Ok(figures::median(all))
 }
 
@@ -114,7 +115,7 @@ fn a_new_node_has_reachable_pods_soon_after_it_registers() -> Result<()> {
     let cluster = &trial.cluster;
     let node = cluster.node("n3");
     node.kill()?;
-    cluster.kubectl.text(&["delete", "node", "n3"])?;
+    cluster.kubectl.delete(&["node", "n3"])?;
     // It waits for a node of this name.
     trial.apply(&[Trial::server("newcomer", "n3")])?;
     node.come_back(Disk::Empty, &cluster.debian)?;

@@ -206,6 +206,6 @@ fn a_pools_prefix_and_block_size_stay_as_they_are() -> Result<()> {
         ensure!(explained.contains("CrossSubnet"), "{explained}");
         Ok(())
     })();
-    kubectl.text(&["delete", "ippool", &name])?;
+    kubectl.delete(&["ippool", &name])?;
     outcome
 }

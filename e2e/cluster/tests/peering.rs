@@ -55,7 +55,7 @@ fn a_password_from_a_secret_is_spoken_with_the_router_and_changed_without_a_rest
     let again = router_has_every_node(cluster);
     password(&Value::Null)?;
     underlay::set_router_password(&cluster.plan, None)?;
-    cluster.kubectl.text(&["-n", "kube-system", "delete", "secret", "bgp-secrets"])?;
+    cluster.kubectl.delete(&["-n", "kube-system", "secret", "bgp-secrets"])?;
     router_has_every_node(cluster)?;
     spoken.and(noticed).and(again)?;
     ensure!(agents(cluster)? == before, "agents were restarted");
@@ -107,8 +107,8 @@ fn nodes_labelled_as_route_reflectors_are_used_without_a_restart() -> Result<()>
     mesh(true)?;
     cluster.kubectl.text(&["label", "node", "n1", "route-reflector-"])?;
     cluster.kubectl.text(&["annotate", "node", "n1", &format!("{key}-")])?;
-    cluster.kubectl.text(&["delete", "bgppeers.projectcalico.org", "reflectors"])?;
-    cluster.kubectl.text(&["delete", "bgpconfigurations.projectcalico.org", "default"])?;
+    cluster.kubectl.delete(&["bgppeers.projectcalico.org", "reflectors"])?;
+    cluster.kubectl.delete(&["bgpconfigurations.projectcalico.org", "default"])?;
     reflected?;
     until(SOON, "the mesh again", || {
         let known = neighbours(cluster, "n2")?;

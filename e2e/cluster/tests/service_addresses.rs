@@ -82,7 +82,7 @@ fn addresses_follow(trial: &Trial) -> Result<()> {
 
     trial.run(&[web("web-2", "n2")])?;
     reached_by(trial, LOCAL, &["n1", "n2"])?;
-    trial.kubectl(&["delete", "pod", "web-1"])?;
+    trial.delete(&["pod", "web-1"])?;
     reached_by(trial, LOCAL, &["n2"])?;
     let answers = until(SOON, "an answer from the endpoint that has moved", || {
         trial.ask_from_outside(&[format!("{LOCAL}/hostname"), format!("{LOCAL}/clientip")])
@@ -91,7 +91,7 @@ fn addresses_follow(trial: &Trial) -> Result<()> {
     all_see(answers.get(1..).unwrap_or_default(), OUTSIDE)?;
     let shown = trial.cluster.margayctl("n1", &["service", "show", &format!("{}/local", trial.namespace)])?;
     ensure!(shown.contains("no endpoint on this node is ready"), "{shown}");
-    trial.kubectl(&["delete", "pod", "web-2"])?;
+    trial.delete(&["pod", "web-2"])?;
     reached_by(trial, LOCAL, &[])
 }
 

@@ -48,12 +48,12 @@ fn uninstalled_it_leaves_nothing_on_any_node_and_can_be_installed_again() -> Res
     let trial = Trial::new(Company::None)?;
     let cluster = &trial.cluster;
     dns(cluster, "0")?;
-    cluster.kubectl.text(&["-n", "kube-system", "delete", "daemonset", "margay", "--wait=true"])?;
+    cluster.kubectl.delete(&["-n", "kube-system", "daemonset", "margay"])?;
     ensure!(!traces(cluster)?.is_empty(), "nothing was there to be taken away");
     let file = repository().join("manifests/margay-uninstall.yaml");
     let file = file.to_string_lossy();
     cluster.roll_out(&std::fs::read_to_string(&*file)?, "kube-system", "daemonset/margay-uninstall", SOON)?;
-    cluster.kubectl.text(&["delete", "-f", &file, "--wait=true"])?;
+    cluster.kubectl.delete(&["-f", &file])?;
     let gone = until(Duration::from_secs(20), "nodes without a trace", || {
         let found = traces(cluster)?;
         ensure!(found.is_empty(), "{found:#?}");
