@@ -14,8 +14,10 @@ const TRACES: &[(&str, &str)] = &[
     ("packet rules", "nft list tables | grep margay"),
     ("the plugin", "ls /opt/cni/bin | grep margay"),
     ("its configuration", "ls /etc/cni/net.d | grep margay"),
+    ("addresses of the tunnel", "ip -o addr show dev tunl0 | grep -v 'scope link'"),
     ("state", "ls -d /var/lib/margay"),
     ("the socket", "ls -d /run/margay"),
+    ("the name of its protocol", "ls /etc/iproute2/rt_protos.d | grep margay"),
 ];
 
 fn traces(cluster: &Cluster) -> Result<Vec<String>> {
