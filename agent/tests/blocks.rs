@@ -201,6 +201,32 @@ async fn a_clusters_existing_blocks_count_and_are_written_where_they_are() {
 }
 
 #[tokio::test]
+async fn an_address_kept_for_one_pod_is_given_to_no_other_however_short_addresses_are() {
+    let api = Api::start(&["projectcalico.org/v3"]).await;
+    let mut node = Node::new(&api, "n1");
+    node.pool("10.9.0.0/29", 29);
+    node.rest().await;
+    node.pod("db-0", "u1", "n1");
+    // While it is being written which address is kept, others take all that is left.
+    let seen = Seen { unix_seconds: node.unix_seconds, ..Seen::default() };
+    let plan = ipam::block::plan(&node.world.picture, &wants(&node.world, seen));
+    node.world.picture.issue(&plan.ops, "n1");
+    let others: Vec<IpAddr> = (0..8).filter_map(|n| node.add(&format!("before-{n}")).ok()).collect();
+    assert!(!others.is_empty() && others.len() < 8, "{others:?}");
+    node.rest().await;
+    let kept = node.add("db-0").unwrap();
+    assert!(!others.contains(&kept), "{kept} was given to another while it was being kept");
+    node.rest().await;
+    node.del("db-0");
+    node.world.learn(Fact::ObjectGone("default/db-0".parse_pod()));
+    node.rest().await;
+    for n in 0..8 {
+        assert_ne!(node.add(&format!("after-{n}")), Ok(kept));
+        node.rest().await;
+    }
+}
+
+#[tokio::test]
 async fn a_pod_that_asks_for_it_has_the_same_address_on_another_node_and_its_route_follows() {
     let api = Api::start(&["projectcalico.org/v3"]).await;
     let (mut first, mut second) = (Node::new(&api, "n1"), Node::new(&api, "n2"));
