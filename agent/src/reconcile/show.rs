@@ -82,6 +82,23 @@ impl Reconciler {
         })
     }
 
+    /// Pod CIDRs of this node that no pool covers, while pods get their addresses elsewhere: Services see them as strangers.
+    fn uncovered(&self) -> Vec<String> {
+        if self.not_ready().is_some() {
+            // Which says the same.
+            return Vec::new();
+        }
+        let space = crate::plan::pods::space(&self.world, None);
+        let reason = |block: ipam::Block| match block.openness {
+            ipam::Openness::Closed(reason) if block.pool.is_empty() => Some(reason),
+            _ => None,
+        };
+        let reasons = space.blocks.into_iter().filter_map(reason);
+        reasons
+            .map(|reason| format!("{reason}: pods get no address of it; is the pool's CIDR the cluster's own?"))
+            .collect()
+    }
+
     /// Everything that is wrong, one sentence each.
     fn problems(&self) -> Vec<String> {
         let mut problems: Vec<String> = self.not_ready().into_iter().collect();
@@ -90,6 +107,7 @@ impl Reconciler {
         problems.extend(self.world.objects.errors.iter().map(ToString::to_string));
         let slot = |what: &str, problem: &Option<String>| problem.as_ref().map(|p| format!("{what}: {p}"));
         problems.extend(self.block_problems());
+        problems.extend(self.uncovered());
         problems.extend(slot("reading of the routes", &self.reading.problem));
         problems.extend(slot("tunnel device", &self.tunnel.problem));
         problems.extend(slot("packet rules", &self.nat.problem));

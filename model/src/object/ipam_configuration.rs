@@ -45,6 +45,9 @@ pub(super) struct IpamConfigurationSpec {
     kube_virt_vm_address_persistence: Option<String>,
     #[serde(default)]
     ip_cooldown_seconds: Option<i64>,
+    /// The same, as Calico once called it.
+    #[serde(default, rename = "minIPReclaimAgeSeconds")]
+    min_ip_reclaim_age_seconds: Option<i64>,
 }
 
 fn yes() -> bool {
@@ -62,9 +65,12 @@ impl Envelope<IpamConfigurationSpec> {
         if spec.kube_virt_vm_address_persistence.as_deref().is_some_and(|mode| mode == "Enabled") {
             warnings.add("spec.kubeVirtVMAddressPersistence", "has no effect: virtual machines are pods like others");
         }
-        if spec.ip_cooldown_seconds.is_some_and(|seconds| seconds > 0) {
-            warnings
-                .add("spec.ipCooldownSeconds", "has no effect: the address that is free the longest is given first");
+        let cooldowns = [
+            ("spec.ipCooldownSeconds", spec.ip_cooldown_seconds),
+            ("spec.minIPReclaimAgeSeconds", spec.min_ip_reclaim_age_seconds),
+        ];
+        for (field, _) in cooldowns.iter().filter(|(_, seconds)| seconds.is_some_and(|seconds| seconds > 0)) {
+            warnings.add(*field, "has no effect: the address that is free the longest is given first");
         }
         if self.metadata.name != "default" {
             warnings.add("metadata.name", "has no effect: only the one named default is used");

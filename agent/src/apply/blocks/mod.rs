@@ -189,7 +189,13 @@ fn wrote(cidr: Prefix, value: Value) -> Result<Told, kube::Error> {
 
 async fn read_block(client: &Client, storage: Storage, cidr: Prefix) -> Result<Told, kube::Error> {
     let value = storage.get(client, Kind::Block, &cidr_name(&cidr)).await?;
-    Ok(Told::Block { cidr, seen: value.and_then(block) })
+    Ok(Told::Block { cidr, seen: understood(value, block)? })
+}
+
+/// What is there and not understood is not the same as nothing: who took it so would try to make it again and again.
+fn understood<T>(value: Option<Value>, read: fn(Value) -> Option<T>) -> Result<Option<T>, kube::Error> {
+    let not_understood = || kube::Error::SerdeError(serde::de::Error::custom("not understood"));
+    value.map(|value| read(value).ok_or_else(not_understood)).transpose()
 }
 
 async fn read_affinity(client: &Client, storage: Storage, node: &str, cidr: Prefix) -> Result<Told, kube::Error> {
@@ -197,7 +203,7 @@ async fn read_affinity(client: &Client, storage: Storage, node: &str, cidr: Pref
         Some(name) => storage.get(client, Kind::Affinity, &name).await?,
         None => None,
     };
-    Ok(Told::Affinity { node: node.to_string(), cidr, seen: value.and_then(affinity) })
+    Ok(Told::Affinity { node: node.to_string(), cidr, seen: understood(value, affinity)? })
 }
 
 async fn set_affinity(
