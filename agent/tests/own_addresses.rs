@@ -5,14 +5,14 @@
 use agent::fact::{Fact, ObjectFact, Source};
 use agent::plan::bgp::bgp;
 use agent::plan::encap::Encaps;
-use agent::plan::own::addresses;
+use agent::plan::own::{Place, addresses};
 use agent::world::World;
 use agent::world::autodetection::Autodetection;
 use bgp::config::Start;
 use dataplane::actual::{ActualKind, ActualRoute, Address, KernelEvent, Link};
 use dataplane::want::{NextHop, NextHops};
 use model::Family;
-use model::object::{Document, parse};
+use model::object::{Document, NodeAddress, parse};
 
 fn objects(text: &str) -> Vec<Fact> {
     let facts = parse("test.yaml", text).documents.into_iter().map(|document| match document {
@@ -81,8 +81,9 @@ fn method(ipv4: &str) -> Vec<Fact> {
 
 /// The IPv4 address as the annotation of the Node should have it, and the reason.
 fn ipv4(world: &World) -> (Option<String>, String) {
-    let own = addresses(world);
-    (own.annotation(Family::Ipv4), own.ipv4.map(|found| found.reason).unwrap_or_default())
+    let found = addresses(world).ipv4.unwrap();
+    let NodeAddress { address, subnet } = found.address;
+    ((found.place == Place::OnLink).then(|| format!("{address}/{}", subnet.length())), found.reason)
 }
 
 fn found(address: &str, reason: &str) -> (Option<String>, String) {
@@ -130,6 +131,28 @@ fn an_address_that_has_moved_away_gives_way_to_the_internal_ip_and_that_is_said(
     let problem = "Node n1: its address 10.0.0.1 (annotation projectcalico.org/IPv4Address) is on none of its links: \
                    172.20.0.1 is used (InternalIP, on eth0)";
     assert_eq!(problems(&world), [problem]);
+}
+
+#[test]
+fn what_the_agent_wrote_itself_does_not_hold_against_what_it_finds_now() {
+    let wrote = |text: &str, internal: &str| {
+        objects(&format!(
+            "apiVersion: v1\nkind: Node\nmetadata: {{name: n1, annotations: {{projectcalico.org/IPv4Address: {text}, \
+             margay.projectcalico.org/IPv4Address: {text}}}}}\nstatus: {{addresses: [{{type: InternalIP, address: {internal}}}]}}\n"
+        ))
+    };
+    let told = |world: &World| addresses(world).annotation(Family::Ipv4);
+    // The link's subnet is another by now; the node moved to another of its addresses.
+    let subnet = world(vec![wrote("172.20.0.1/24", "172.20.0.1"), link(2, "eth0", &["172.20.0.1/16"])]);
+    assert_eq!(told(&subnet).as_deref(), Some("172.20.0.1/16"));
+    let moved = vec![wrote("172.20.0.1/24", "172.20.0.2"), link(2, "eth0", &["172.20.0.1/24", "172.20.0.2/24"])];
+    assert_eq!(told(&world(moved)).as_deref(), Some("172.20.0.2/24"));
+    // Nothing else is known: it is better than nothing.
+    let only = vec![wrote("10.0.0.1/24", "192.0.2.9"), link(2, "eth0", &["10.0.0.1/24"])];
+    assert_eq!(ipv4(&world(only)), found("10.0.0.1/24", "found before, on eth0"));
+    // A person's word stays, and is not written over.
+    let said = world(vec![node("172.20.0.1/20", &["172.20.0.1"]), link(2, "eth0", &["172.20.0.1/24"])]);
+    assert_eq!((ipv4(&said).0.as_deref(), told(&said)), (Some("172.20.0.1/20"), None));
 }
 
 #[test]

@@ -123,9 +123,16 @@ fn the_nodes_address_is_annotated_with_the_length_that_its_link_has() {
     let mut facts = vec![node("n1")];
     assert!(annotations(&Case::on("n1", facts.clone())).is_empty(), "on no link: nothing is known of its subnet");
     facts.extend(on_link("10.0.0.1", 20));
-    assert_eq!(annotations(&Case::on("n1", facts.clone())), ["projectcalico.org/IPv4Address=10.0.0.1/20"]);
+    assert_eq!(
+        annotations(&Case::on("n1", facts.clone())),
+        ["margay.projectcalico.org/IPv4Address=10.0.0.1/20", "projectcalico.org/IPv4Address=10.0.0.1/20"]
+    );
     facts.push(pool("p", "{cidr: 10.244.0.0/16, ipipMode: CrossSubnet}"));
-    let both = ["projectcalico.org/IPv4Address=10.0.0.1/20", "projectcalico.org/IPv4IPIPTunnelAddr=10.244.1.0"];
+    let both = [
+        "margay.projectcalico.org/IPv4Address=10.0.0.1/20",
+        "projectcalico.org/IPv4Address=10.0.0.1/20",
+        "projectcalico.org/IPv4IPIPTunnelAddr=10.244.1.0",
+    ];
     assert_eq!(annotations(&Case::on("n1", facts)), both);
 }
 

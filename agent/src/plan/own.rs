@@ -1,13 +1,13 @@
 //! This node's own addresses: which they are, on which subnet, and why.
 //!
-//! A method that was asked for goes first. Otherwise the Node object says: its annotation, else its InternalIP; the first
-//! of the two that is on a link of this node. What leads to no address on a link is said, and the object believed all the
+//! A method that was asked for goes first. Otherwise the Node object says: its annotation, else its InternalIP, and last what
+//! this agent once wrote itself; the first of them that is on a link of this node. What leads to no address on a link is said, and the object believed all the
 //! same: sessions that are up are not ended because an address was looked for in the wrong place.
 
 use std::net::IpAddr;
 
 use dataplane::actual::{Address, Link};
-use model::object::{IPV4_ADDRESS, IPV6_ADDRESS, Node, NodeAddress};
+use model::object::{IPV4_ADDRESS, IPV4_FOUND, IPV6_ADDRESS, IPV6_FOUND, Node, NodeAddress};
 use model::{Family, Prefix};
 
 use crate::fact::Source;
@@ -54,6 +54,8 @@ pub struct Found {
     pub reason: String,
     /// Whether it is on a link.
     pub place: Place,
+    /// Whether somebody's annotation says it.
+    pub annotated: bool,
 }
 
 /// Whether an address of this node is on one of its links.
@@ -80,9 +82,10 @@ impl Own {
     }
 
     /// What the annotation of the Node should say of a family (Calico `projectcalico.org/IPv4Address`): `10.0.0.1/24`, so
-    /// that others know the address where it is not the InternalIP, and the subnet. None where the address is on no link.
+    /// that others know the address where it is not the InternalIP, and the subnet. None where the address is on no link, and
+    /// where the annotation is somebody's already.
     pub fn annotation(&self, family: Family) -> Option<String> {
-        let found = self.of(family).filter(|found| found.place == Place::OnLink)?;
+        let found = self.of(family).filter(|found| found.place == Place::OnLink && !found.annotated)?;
         Some(format!("{}/{}", found.address.address, found.address.subnet.length()))
     }
 }
@@ -126,7 +129,7 @@ fn address(
     if let Some((method, Some((link, held)))) = asked {
         let reason = format!("{method}: on {}", link.name);
         let address = NodeAddress { address: held.address, subnet: subnet(held) };
-        return Some(Found { address, reason, place: Place::OnLink });
+        return Some(Found { address, reason, place: Place::OnLink, annotated: false });
     }
     let said = sayings(node, family);
     let (first, others) = said.split_first()?;
@@ -145,6 +148,7 @@ fn address(
                 _ => format!("{}, on {}", saying.who, link.name),
             },
             place: Place::OnLink,
+            annotated: saying.by == By::Somebody,
         },
         None => Found {
             address: NodeAddress {
@@ -153,6 +157,7 @@ fn address(
             },
             reason: first.who.to_string(),
             place: Place::Nowhere,
+            annotated: first.by == By::Somebody,
         },
     };
     if world.is_in_sync(Source::Kernel) {
@@ -176,24 +181,42 @@ struct Saying {
     /// If it says that, too.
     subnet: Option<Prefix>,
     who: &'static str,
+    by: By,
+}
+
+/// Who has said it there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Whoever annotates Nodes.
+    Somebody,
+    /// The kubelet.
+    Kubelet,
+    /// An agent on this node, which had found it.
+    Ourselves,
 }
 
 /// What the Node object says, what counts first first.
 fn sayings(node: &Node, family: Family) -> Vec<Saying> {
-    let (key, name) = match family {
-        Family::Ipv4 => (IPV4_ADDRESS, "annotation projectcalico.org/IPv4Address"),
-        Family::Ipv6 => (IPV6_ADDRESS, "annotation projectcalico.org/IPv6Address"),
+    let (key, found, name) = match family {
+        Family::Ipv4 => (IPV4_ADDRESS, IPV4_FOUND, "annotation projectcalico.org/IPv4Address"),
+        Family::Ipv6 => (IPV6_ADDRESS, IPV6_FOUND, "annotation projectcalico.org/IPv6Address"),
     };
-    let text = node.meta.annotations.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
-    let annotated = text.and_then(|text| {
+    let written = |key| node.meta.annotations.get(key).map(|text| text.trim()).filter(|text| !text.is_empty());
+    // What was found once must not hold against what is found now: neither the address nor its subnet.
+    let ours = written(found).is_some() && written(found) == written(key);
+    let annotated = written(key).and_then(|text| {
         let said = node.address(family)?;
-        Some(Saying { address: said.address, subnet: text.contains('/').then_some(said.subnet), who: name })
+        let subnet = (text.contains('/') && !ours).then_some(said.subnet);
+        let (who, by) = if ours { ("found before", By::Ourselves) } else { (name, By::Somebody) };
+        Some(Saying { address: said.address, subnet, who, by })
     });
     let internal = node.internal_ips.iter().find(|address| Family::of(**address) == family);
-    let internal = internal.map(|address| Saying { address: *address, subnet: None, who: "InternalIP" });
-    let other = |internal: &Saying| annotated.as_ref().is_none_or(|said| said.address != internal.address);
-    let internal = internal.filter(other);
-    annotated.into_iter().chain(internal).collect()
+    let internal =
+        internal.map(|address| Saying { address: *address, subnet: None, who: "InternalIP", by: By::Kubelet });
+    let mut said: Vec<Saying> = annotated.into_iter().chain(internal).collect();
+    said.sort_by_key(|saying| saying.by == By::Ourselves);
+    said.dedup_by_key(|saying| saying.address);
+    said
 }
 
 /// The address that a method finds, and the link that has it.

@@ -66,7 +66,8 @@ pub use max_prefixes::{MaxPrefixes, MaxPrefixesAction};
 pub use meta::Meta;
 pub use network_policy::{NetworkPolicy, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
 pub use node::{
-    EXCLUDE_FROM_LOAD_BALANCERS, GRACEFUL_SHUTDOWN, IPV4_ADDRESS, IPV6_ADDRESS, Node, NodeAddress, Standing,
+    EXCLUDE_FROM_LOAD_BALANCERS, GRACEFUL_SHUTDOWN, IPV4_ADDRESS, IPV4_FOUND, IPV6_ADDRESS, IPV6_FOUND, Node,
+    NodeAddress, Standing,
 };
 pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse, read_value};
 pub use pod::{ContainerPort, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, KEEP_ADDRESS, Namespace, Pod};

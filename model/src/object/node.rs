@@ -56,6 +56,10 @@ pub struct NodeAddress {
 pub const IPV4_ADDRESS: &str = "projectcalico.org/IPv4Address";
 /// Annotation for the node's IPv6 address, `address/length`.
 pub const IPV6_ADDRESS: &str = "projectcalico.org/IPv6Address";
+/// What margay itself wrote as [`IPV4_ADDRESS`]: what says the same is no word of anybody else's. Margay's own.
+pub const IPV4_FOUND: &str = "margay.projectcalico.org/IPv4Address";
+/// The same of [`IPV6_ADDRESS`].
+pub const IPV6_FOUND: &str = "margay.projectcalico.org/IPv6Address";
 /// Annotation for the node's AS number.
 pub const AS_NUMBER: &str = "projectcalico.org/ASNumber";
 /// Annotation that makes the node a route reflector.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use model::Family;
-use model::object::{IPV4_ADDRESS, IPV6_ADDRESS};
+use model::object::{IPV4_ADDRESS, IPV4_FOUND, IPV6_ADDRESS, IPV6_FOUND};
 
 use super::{ReportKind, Standing, Voice};
 use crate::plan::{encap, own};
@@ -106,9 +106,13 @@ pub fn farewell() -> NodeReport {
 /// compares; and the tunnel's address.
 fn annotations(world: &World) -> BTreeMap<&'static str, String> {
     let own = own::addresses(world);
-    let addresses = [(Family::Ipv4, IPV4_ADDRESS), (Family::Ipv6, IPV6_ADDRESS)];
-    let found = addresses.into_iter().filter_map(|(family, key)| Some((key, own.annotation(family)?)));
-    let mut found: BTreeMap<&'static str, String> = found.collect();
+    let addresses = [(Family::Ipv4, [IPV4_ADDRESS, IPV4_FOUND]), (Family::Ipv6, [IPV6_ADDRESS, IPV6_FOUND])];
+    let mut found: BTreeMap<&'static str, String> = BTreeMap::new();
+    for (family, keys) in addresses {
+        if let Some(text) = own.annotation(family) {
+            found.extend(keys.map(|key| (key, text.clone())));
+        }
+    }
     if encap::tunnel(world).is_some()
         && let Some(IpAddr::V4(address)) = encap::tunnel_address(world)
     {
