@@ -183,6 +183,22 @@ impl Trial {
     }
 }
 
+impl Trial {
+    /// Waits until the router's kernel reaches a prefix by these nodes and no other.
+    pub fn router_reaches(&self, prefix: &str, nodes: &[&str]) -> Result<()> {
+        let plan = &self.cluster.plan;
+        until(SOON, &format!("the router reaches {prefix} by {nodes:?}"), || {
+            let route = plan.router().stdout("ip", &["-4", "route", "show", prefix])?;
+            let gateways: Vec<&str> = route.split_whitespace().collect();
+            for node in &plan.nodes {
+                let is_one = gateways.contains(&plan.node_ip(node)?.to_string().as_str());
+                ensure!(is_one == nodes.contains(&node.as_str()), "{node} is in the wrong: {route}");
+            }
+            Ok(())
+        })
+    }
+}
+
 impl Drop for Trial {
     fn drop(&mut self) {
         if std::env::var_os("KEEP").is_some() {

@@ -45,20 +45,6 @@ fn web(name: &str, node: &str) -> Value {
     pod
 }
 
-/// Waits until the router's kernel reaches a prefix by these nodes and no other.
-fn reached_by(trial: &Trial, prefix: &str, nodes: &[&str]) -> Result<()> {
-    let plan = &trial.cluster.plan;
-    until(SOON, &format!("the router reaches {prefix} by {nodes:?}"), || {
-        let route = plan.router().stdout("ip", &["-4", "route", "show", prefix])?;
-        let gateways: Vec<&str> = route.split_whitespace().collect();
-        for node in &plan.nodes {
-            let is_one = gateways.contains(&plan.node_ip(node)?.to_string().as_str());
-            ensure!(is_one == nodes.contains(&node.as_str()), "{node} is in the wrong: {route}");
-        }
-        Ok(())
-    })
-}
-
 fn all_see(answers: &[String], client: Ipv4Addr) -> Result<()> {
     let strange: Vec<_> = answers.iter().filter(|seen| seen.split(':').next() != Some(&client.to_string())).collect();
     ensure!(strange.is_empty(), "they saw {strange:?} instead of {client}");
@@ -70,9 +56,9 @@ fn addresses_follow(trial: &Trial) -> Result<()> {
     balanced(trial, "local", "Local", LOCAL)?;
     balanced(trial, "shared", "Cluster", SHARED)?;
     trial.run(&[web("web-1", "n1")])?;
-    reached_by(trial, BLOCK, &["n1", "n2", "n3"])?;
-    reached_by(trial, LOCAL, &["n1"])?;
-    reached_by(trial, SHARED, &[])?;
+    trial.router_reaches(BLOCK, &["n1", "n2", "n3"])?;
+    trial.router_reaches(LOCAL, &["n1"])?;
+    trial.router_reaches(SHARED, &[])?;
     let clientip = format!("{LOCAL}/clientip");
     let questions = [clientip.clone(), clientip.clone(), clientip];
     let seen = until(SOON, "an answer from the address of policy Local", || trial.ask_from_outside(&questions))?;
@@ -81,9 +67,9 @@ fn addresses_follow(trial: &Trial) -> Result<()> {
     ensure!(answers == ["web-1"], "{answers:?}, by the block");
 
     trial.run(&[web("web-2", "n2")])?;
-    reached_by(trial, LOCAL, &["n1", "n2"])?;
+    trial.router_reaches(LOCAL, &["n1", "n2"])?;
     trial.delete(&["pod", "web-1"])?;
-    reached_by(trial, LOCAL, &["n2"])?;
+    trial.router_reaches(LOCAL, &["n2"])?;
     let answers = until(SOON, "an answer from the endpoint that has moved", || {
         trial.ask_from_outside(&[format!("{LOCAL}/hostname"), format!("{LOCAL}/clientip")])
     })?;
@@ -92,7 +78,7 @@ fn addresses_follow(trial: &Trial) -> Result<()> {
     let shown = trial.cluster.margayctl("n1", &["service", "show", &format!("{}/local", trial.namespace)])?;
     ensure!(shown.contains("no endpoint on this node is ready"), "{shown}");
     trial.delete(&["pod", "web-2"])?;
-    reached_by(trial, LOCAL, &[])
+    trial.router_reaches(LOCAL, &[])
 }
 
 #[test]
@@ -102,5 +88,5 @@ fn a_load_balancers_address_is_reached_where_its_endpoint_is_and_the_client_is_s
     let followed = addresses_follow(&trial);
     announce(&trial, &json!([]))?;
     followed?;
-    reached_by(&trial, BLOCK, &[])
+    trial.router_reaches(BLOCK, &[])
 }
