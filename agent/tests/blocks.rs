@@ -201,6 +201,23 @@ async fn a_clusters_existing_blocks_count_and_are_written_where_they_are() {
 }
 
 #[tokio::test]
+async fn an_address_follows_its_pod_to_a_node_that_has_not_seen_its_block_yet() {
+    let api = Api::start(&["projectcalico.org/v3"]).await;
+    let (mut first, mut second) = (Node::new(&api, "n1"), Node::new(&api, "n2"));
+    first.pool("10.9.0.0/24", 28);
+    second.pool("10.9.0.0/24", 28);
+    second.rest().await;
+    first.pod("db-0", "u1", "n1");
+    first.rest().await;
+    let address = first.add("db-0").unwrap();
+    first.rest().await;
+    first.del("db-0");
+    second.pod("db-0", "u2", "n2");
+    second.rest().await;
+    assert_eq!(second.add("db-0"), Ok(address));
+}
+
+#[tokio::test]
 async fn an_address_kept_for_one_pod_is_given_to_no_other_however_short_addresses_are() {
     let api = Api::start(&["projectcalico.org/v3"]).await;
     let mut node = Node::new(&api, "n1");

@@ -61,8 +61,9 @@ pub(super) fn bring(picture: &Picture, wants: &Wants, drafts: &mut Drafts, ops: 
             ops.push(Op::ReadHandle(handle));
             continue;
         };
+        // Also one that the last survey did not see: it may be younger. One that is not there leaves the handle when that is
+        // told.
         let unread: Vec<Prefix> = blocks.keys().filter(|cidr| !picture.blocks.contains_key(*cidr)).copied().collect();
-        let unread: Vec<Prefix> = unread.into_iter().filter(|cidr| picture.others.contains_key(cidr)).collect();
         if !unread.is_empty() {
             ops.extend(unread.into_iter().map(Op::ReadBlock));
             continue;

@@ -120,6 +120,9 @@ impl Picture {
                 self.blocks.remove(&cidr);
                 self.others.remove(&cidr);
                 self.withdrawn.remove(&cidr);
+                for blocks in self.handles.values_mut() {
+                    blocks.remove(&cidr);
+                }
             }
             Told::Block { seen: Some(seen), .. } => self.read(seen, node),
             Told::Written(seen) => {
