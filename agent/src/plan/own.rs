@@ -1,8 +1,9 @@
 //! This node's own addresses: which they are, on which subnet, and why.
 //!
 //! A method that was asked for goes first. Otherwise the Node object says: its annotation, else its InternalIP, and last what
-//! this agent once wrote itself; the first of them that is on a link of this node. What leads to no address on a link is said, and the object believed all the
-//! same: sessions that are up are not ended because an address was looked for in the wrong place.
+//! this agent once wrote itself; the first of them that is on a link of this node. What leads to no address on a link is
+//! said, and the object believed all the same: sessions that are up are not ended because an address was looked for in the
+//! wrong place.
 
 use std::net::IpAddr;
 
