@@ -11,7 +11,7 @@ use e2e::{ip, packages, wait};
 
 use crate::debian::Debian;
 use crate::kubectl::Kubectl;
-use crate::node::Node;
+use crate::node::{Disk, Node};
 use crate::plan::{self, Plan};
 use crate::{build, cni, control_plane, images, pki, underlay};
 
@@ -151,6 +151,16 @@ impl Cluster {
         self.kubectl.wait("condition=Ready", &["node", "--all"], within)
     }
 
+    /// Brings back every node that was killed, with its disk, and waits until all are Ready.
+    pub fn revive(&self) -> Result<()> {
+        for node in self.nodes() {
+            if !node.runs()? {
+                node.come_back(Disk::Kept, &self.debian)?;
+            }
+        }
+        self.nodes_ready(SOON)
+    }
+
     /// A node.
     pub fn node(&self, name: &str) -> Node {
         Node::named(&self.plan, name)
@@ -161,11 +171,23 @@ impl Cluster {
         self.plan.nodes.iter().map(|name| self.node(name)).collect()
     }
 
-    /// Restarts kube-proxy on every node in another mode.
+    /// Restarts kube-proxy on every node in another mode, and waits for its rules.
     pub fn set_proxy_mode(&self, mode: ProxyMode) -> Result<()> {
         fs::write(self.plan.folder().join(PROXY_MODE), mode.name())?;
+        let (command, mark) = match mode {
+            ProxyMode::Nftables => (["nft", "list", "tables"].as_slice(), "kube-proxy"),
+            ProxyMode::Iptables => (["iptables-save", "-t", "nat"].as_slice(), "KUBE-SERVICES"),
+        };
         for node in self.nodes() {
-            node.stdout(&["pkill", "-x", "kube-proxy"])?;
+            // One that is between its end and its start reads the file when it starts.
+            node.output(&["pkill", "-x", "kube-proxy"])?;
+        }
+        for node in self.nodes() {
+            wait::until(SOON, &format!("rules of kube-proxy in {} mode on {}", mode.name(), node.name), || {
+                let rules = node.stdout(command)?;
+                ensure!(rules.contains(mark), "{rules}");
+                Ok(())
+            })?;
         }
         Ok(())
     }

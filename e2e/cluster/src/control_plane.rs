@@ -131,12 +131,16 @@ pub fn kill_part(plan: &Plan, part: Part) -> Result<()> {
     process.with_context(|| format!("{} was never started", part.name()))?.kill()
 }
 
+/// Whether one of them runs.
+pub fn runs(plan: &Plan, part: Part) -> Result<bool> {
+    Ok(Process::all(&plan.processes())?.iter().any(|one| one.name == part.name() && one.runs()))
+}
+
 /// Waits until the API server says that it is ready.
 pub fn ready(plan: &Plan) -> Result<()> {
     let kubectl = Kubectl::new(plan);
     wait::until(SOON, "an API server that is ready", || {
-        let runs = Process::all(&plan.processes())?.iter().any(|one| one.name == Part::ApiServer.name() && one.runs());
-        ensure!(runs, "it ended: see {}", plan.logs().join("apiserver.log").display());
+        ensure!(runs(plan, Part::ApiServer)?, "it ended: see {}", plan.logs().join("apiserver.log").display());
         kubectl.text(&["get", "--raw", "/readyz"])
     })?;
     Ok(())

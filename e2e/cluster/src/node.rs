@@ -102,6 +102,11 @@ impl Node {
         self.start(debian)
     }
 
+    /// Whether its first process runs.
+    pub fn runs(&self) -> Result<bool> {
+        Ok(self.process()?.is_some())
+    }
+
     /// Ends it and forgets it.
     pub fn remove(&self) -> Result<()> {
         self.kill()?;

@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::images::TOOLS;
 use crate::plan::{PREFIX, Plan};
+use crate::traces;
+use crate::undo::Undo;
 
 pub use e2e::wait::until;
 
@@ -18,6 +20,11 @@ pub use e2e::wait::until;
 pub const SOON: Duration = Duration::from_secs(90);
 /// Where the web servers of [`Trial::server`] listen.
 pub const PORT: u16 = 8080;
+
+/// On every namespace of a test, so that the next one finds what is left; `KEEP` takes it off.
+const LABEL: &str = "margay.test/trial";
+/// The same of upstream's suites.
+const UPSTREAM_LABEL: &str = "e2e-framework";
 
 static NEXT: AtomicUsize = AtomicUsize::new(1);
 
@@ -37,6 +44,8 @@ pub struct Trial {
     pub cluster: Cluster,
     /// The Kubernetes namespace.
     pub namespace: String,
+    /// What is put right when the test is over.
+    undo: Undo,
     /// Held as long as the test runs.
     _turn: File,
 }
@@ -55,7 +64,7 @@ pub struct Pod {
 }
 
 impl Trial {
-    /// Waits for its turn, and makes the namespace.
+    /// Waits for its turn, and makes the namespace. Who is alone finds nothing of earlier tests, on nodes neither.
     pub fn new(company: Company) -> Result<Self> {
         let prefix = std::env::var("CLUSTER").unwrap_or_else(|_| PREFIX.to_owned());
         let cluster = Cluster::find(Plan::new(&prefix)?)?;
@@ -63,12 +72,37 @@ impl Trial {
         let operation =
             if company == Company::None { FlockOperation::LockExclusive } else { FlockOperation::LockShared };
         flock(&turn, operation).context("cannot wait for my turn")?;
+        if company == Company::None {
+            end_of_others(&cluster)?;
+        }
         let namespace = format!("trial-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-        cluster.kubectl.text(&["create", "namespace", &namespace])?;
+        let own = json!({"apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": namespace, "labels": {LABEL: ""}}});
+        cluster.kubectl.apply(&own.to_string())?;
         cluster.until(SOON, "a service account in the new namespace", |kubectl| {
             kubectl.text(&["-n", &namespace, "get", "serviceaccount", "default"])
         })?;
-        Ok(Self { cluster, namespace, _turn: turn })
+        Ok(Self { cluster, namespace, undo: Undo::default(), _turn: turn })
+    }
+
+    /// Says before a change how to take it back: done at the end of the test, whatever its end, last change first.
+    pub fn afterwards(&self, what: &str, step: impl FnOnce(&Cluster) -> Result<()> + Send + 'static) {
+        self.undo.add(what, step);
+    }
+
+    /// Takes back now what was to be taken back at the end.
+    pub fn undo(&self) -> Result<()> {
+        self.undo.run(&self.cluster)
+    }
+
+    /// Applies an object that is of no namespace; it goes with the test.
+    pub fn apply_to_cluster(&self, object: &Value) -> Result<()> {
+        let text = object.to_string();
+        self.cluster.kubectl.apply(&text)?;
+        self.afterwards(&format!("without {} {}", object["kind"], object["metadata"]["name"]), move |cluster| {
+            cluster.kubectl.feed(&["delete", "--ignore-not-found", "--timeout=60s"], &text).map(|_| ())
+        });
+        Ok(())
     }
 
     /// `kubectl -n NAMESPACE ARGS`.
@@ -201,15 +235,30 @@ impl Trial {
 
 impl Drop for Trial {
     fn drop(&mut self) {
+        let mut outcomes = vec![self.undo()];
+        let kubectl = &self.cluster.kubectl;
         if std::env::var_os("KEEP").is_some() {
             println!("kept: namespace {}", self.namespace);
-            return;
+            outcomes.push(kubectl.text(&["label", "namespace", &self.namespace, &format!("{LABEL}-")]).map(|_| ()));
+        } else {
+            outcomes.push(kubectl.delete(&["namespace", &self.namespace, "--wait=false"]));
         }
-        let gone = self.cluster.kubectl.delete(&["namespace", &self.namespace, "--wait=false"]);
-        if let Err(wrong) = gone {
+        for wrong in outcomes.into_iter().filter_map(Result::err) {
             println!("{wrong:#}");
         }
     }
+}
+
+/// Waits until namespaces of earlier tests are gone, and what nodes had for their pods. Nobody else has a turn now: one that
+/// was not deleted was left by a test that was killed. What nodes keep for longer is told, not held against the next test.
+fn end_of_others(cluster: &Cluster) -> Result<()> {
+    for label in [LABEL, UPSTREAM_LABEL] {
+        cluster.kubectl.delete(&["namespace", "-l", label])?;
+    }
+    if let Err(wrong) = traces::namespaces_settled(cluster, SOON) {
+        println!("left by an earlier test: {wrong:#}");
+    }
+    Ok(())
 }
 
 /// Asks every target once more if need be: one line each, `+` and the body, or `-` and what curl said.

@@ -1,46 +1,22 @@
 //! A hundred pods come and go, ten times: nothing of them is left on any node.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use cluster::figures::{self, Usage};
 use cluster::images::PAUSE;
+use cluster::traces::settled;
 use cluster::trial::{Company, Trial, until};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const PODS: usize = 100;
 const ROUNDS: usize = 10;
 /// For a hundred pods on two cores.
 const LONG: Duration = Duration::from_secs(240);
+/// Until nodes have what the API server says, and nothing else.
+const WHOLE: Duration = Duration::from_secs(60);
 /// How long the agents are watched.
 const WHILE: Duration = Duration::from_secs(10);
-
-/// What a node has of pods.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Traces {
-    leases: usize,
-    links: usize,
-    routes: usize,
-    namespaces: usize,
-}
-
-fn traces(trial: &Trial) -> Result<BTreeMap<String, Traces>> {
-    let mut all = BTreeMap::new();
-    for node in trial.cluster.nodes() {
-        let pods: Value = serde_json::from_str(&trial.cluster.margayctl(&node.name, &["pod", "list", "-o", "json"])?)?;
-        let leases = pods.as_array().with_context(|| format!("no list of pods: {pods}"))?.len();
-        let count = |text: String, mark: &str| text.lines().filter(|line| line.contains(mark)).count();
-        let traces = Traces {
-            leases,
-            links: count(node.stdout(&["ip", "-o", "link", "show", "type", "veth"])?, "cali"),
-            routes: count(node.stdout(&["ip", "route", "show"])?, "dev cali"),
-            namespaces: count(node.stdout(&["ls", "/run/netns"])?, "cni-"),
-        };
-        all.insert(node.name.clone(), traces);
-    }
-    Ok(all)
-}
 
 fn scale(trial: &Trial, replicas: usize) -> Result<Duration> {
     let start = Instant::now();
@@ -81,16 +57,14 @@ fn a_hundred_pods_churned_ten_times_leave_no_lease_no_link_and_no_route() -> Res
             },
         }},
     })])?;
-    let before = traces(&trial)?;
+    settled(&trial.cluster, WHOLE)?;
     figures::record(plan, "agent, idle: memory", &format!("{} MiB", most(&trial)?))?;
     figures::record(plan, "agent, idle: processor", &format!("{:.1} % of one", Usage::busy(&one, WHILE)?))?;
     let (mut came, mut went) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         came.push(scale(&trial, PODS)?);
         if round == 1 {
-            let during = traces(&trial)?;
-            let leases: usize = during.values().zip(before.values()).map(|(now, then)| now.leases - then.leases).sum();
-            ensure!(leases == PODS, "{leases} leases for {PODS} pods: {during:?}");
+            settled(&trial.cluster, WHOLE)?;
             figures::record(plan, "agent, 100 pods in the cluster: memory", &format!("{} MiB", most(&trial)?))?;
             let busy = Usage::busy(&one, WHILE)?;
             figures::record(plan, "agent, 100 pods in the cluster: processor", &format!("{busy:.1} % of one"))?;
@@ -101,9 +75,5 @@ fn a_hundred_pods_churned_ten_times_leave_no_lease_no_link_and_no_route() -> Res
     figures::record(plan, "100 pods until all are Ready", &seconds(came))?;
     figures::record(plan, "100 pods until all are gone", &seconds(went))?;
     figures::record(plan, "agent, after 1000 pods: memory", &format!("{} MiB", most(&trial)?))?;
-    until(Duration::from_secs(60), "every node as it was before", || {
-        let after = traces(&trial)?;
-        ensure!(after == before, "{after:?} instead of {before:?}");
-        Ok(())
-    })
+    settled(&trial.cluster, WHOLE).map(|_| ())
 }

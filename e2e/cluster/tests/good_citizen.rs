@@ -31,16 +31,14 @@ fn an_object_that_is_not_in_force_has_one_event_that_names_the_field() -> Result
         "apiVersion": "projectcalico.org/v3", "kind": "IPPool", "metadata": {"name": name},
         "spec": {"cidr": "10.51.0.0/24", "vxlanMode": "Always", "disabled": true},
     });
-    trial.cluster.kubectl.apply(&pool.to_string())?;
+    trial.apply_to_cluster(&pool)?;
     let told = until(SOON, "an event on the pool", || {
         let events = trial.cluster.kubectl.list(&["events.events.k8s.io", "--all-namespaces"])?;
         let about = |event: &&Value| event["regarding"]["name"] == *name;
         let about: Vec<&Value> = events.iter().filter(about).collect();
         ensure!(about.len() == 1, "{} events", about.len());
         Ok(about[0].to_string())
-    });
-    trial.cluster.kubectl.delete(&["ippools.projectcalico.org", &name])?;
-    let told = told?;
+    })?;
     ensure!(told.contains("spec.vxlanMode") && told.contains("Warning"), "{told}");
     Ok(())
 }
@@ -53,8 +51,8 @@ fn a_calico_node_status_is_filled_by_the_node_that_it_names() -> Result<()> {
         "apiVersion": "projectcalico.org/v3", "kind": "CalicoNodeStatus", "metadata": {"name": name},
         "spec": {"node": "n1", "classes": ["Agent", "BGP", "Routes"], "updatePeriodSeconds": 1},
     });
-    trial.cluster.kubectl.apply(&asked.to_string())?;
-    let filled = until(SOON, "a status", || {
+    trial.apply_to_cluster(&asked)?;
+    until(SOON, "a status", || {
         let object = trial.cluster.kubectl.json(&["get", "caliconodestatuses.projectcalico.org", &name])?;
         let status = &object["status"];
         let sessions = status["bgp"]["numberEstablishedV4"].as_u64().context("no sessions")?;
@@ -62,7 +60,5 @@ fn a_calico_node_status_is_filled_by_the_node_that_it_names() -> Result<()> {
         ensure!(sessions == 3 && status["agent"]["birdV4"]["state"] == "Ready", "{status}");
         ensure!(status["routes"]["routesV4"].to_string().contains("10.244."), "{status}");
         Ok(())
-    });
-    trial.cluster.kubectl.delete(&["caliconodestatuses.projectcalico.org", &name])?;
-    filled
+    })
 }

@@ -180,32 +180,28 @@ fn a_pools_prefix_and_block_size_stay_as_they_are() -> Result<()> {
     let kubectl = &trial.cluster.kubectl;
     // No node's pods are here, and none get an address from it.
     let name = format!("{}-pool", trial.namespace);
-    kubectl.apply(&object("IPPool", &name, &json!({"cidr": "198.18.255.0/24", "disabled": true})).to_string())?;
+    trial.apply_to_cluster(&object("IPPool", &name, &json!({"cidr": "198.18.255.0/24", "disabled": true})))?;
     let patch = |spec: Value| {
         kubectl.text(&["patch", "ippool", &name, "--type=merge", "-p", &json!({"spec": spec}).to_string()])
     };
-    let outcome = (|| {
-        for (spec, why) in [
-            (json!({"cidr": "198.18.254.0/24"}), "cannot be changed"),
-            (json!({"blockSize": 27}), "blockSize cannot be changed"),
-        ] {
-            let Err(refusal) = patch(spec.clone()) else { anyhow::bail!("{spec} was taken") };
-            ensure!(format!("{refusal:#}").contains(why), "{spec}: {refusal:#}");
-        }
-        // What was meant all along may be written down.
-        patch(json!({"blockSize": 26, "nodeSelector": "all()"}))?;
-        // A server takes a moment to show new columns.
-        trial.cluster.until(SOON, "calicoctl's columns", |kubectl| {
-            let shown = kubectl.text(&["get", "ippools", &name])?;
-            let columns: Vec<&str> = shown.lines().next().unwrap_or_default().split_whitespace().collect();
-            ensure!(columns.starts_with(&["NAME", "CIDR", "NAT", "IPIPMODE"]), "{shown}");
-            ensure!(shown.contains("198.18.255.0/24"), "{shown}");
-            Ok(())
-        })?;
-        let explained = kubectl.text(&["explain", "ippool.spec.ipipMode"])?;
-        ensure!(explained.contains("CrossSubnet"), "{explained}");
+    for (spec, why) in [
+        (json!({"cidr": "198.18.254.0/24"}), "cannot be changed"),
+        (json!({"blockSize": 27}), "blockSize cannot be changed"),
+    ] {
+        let Err(refusal) = patch(spec.clone()) else { anyhow::bail!("{spec} was taken") };
+        ensure!(format!("{refusal:#}").contains(why), "{spec}: {refusal:#}");
+    }
+    // What was meant all along may be written down.
+    patch(json!({"blockSize": 26, "nodeSelector": "all()"}))?;
+    // A server takes a moment to show new columns.
+    trial.cluster.until(SOON, "calicoctl's columns", |kubectl| {
+        let shown = kubectl.text(&["get", "ippools", &name])?;
+        let columns: Vec<&str> = shown.lines().next().unwrap_or_default().split_whitespace().collect();
+        ensure!(columns.starts_with(&["NAME", "CIDR", "NAT", "IPIPMODE"]), "{shown}");
+        ensure!(shown.contains("198.18.255.0/24"), "{shown}");
         Ok(())
-    })();
-    kubectl.delete(&["ippool", &name])?;
-    outcome
+    })?;
+    let explained = kubectl.text(&["explain", "ippool.spec.ipipMode"])?;
+    ensure!(explained.contains("CrossSubnet"), "{explained}");
+    Ok(())
 }

@@ -26,6 +26,13 @@ fn agents(cluster: &Cluster) -> Result<BTreeSet<String>> {
     pods.iter().map(|pod| id(pod).context("an agent without a container")).collect()
 }
 
+/// What the nodes' BGPPeer for the router says of a password.
+fn password(cluster: &Cluster, value: &Value) -> Result<()> {
+    let patch = json!({"spec": {"password": value}}).to_string();
+    let peer = ["patch", "bgppeers.projectcalico.org", "top-of-rack", "--type=merge", "-p", &patch];
+    cluster.kubectl.text(&peer).map(|_| ())
+}
+
 #[test]
 fn a_password_from_a_secret_is_spoken_with_the_router_and_changed_without_a_restart() -> Result<()> {
     let trial = Trial::new(Company::None)?;
@@ -35,29 +42,26 @@ fn a_password_from_a_secret_is_spoken_with_the_router_and_changed_without_a_rest
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bgp-secrets", "namespace": "kube-system"},
         "stringData": {"router": PASSWORD},
     });
-    cluster.kubectl.apply(&secret.to_string())?;
-    let password = |value: &Value| {
-        let patch = json!({"spec": {"password": value}}).to_string();
-        cluster.kubectl.text(&["patch", "bgppeers.projectcalico.org", "top-of-rack", "--type=merge", "-p", &patch])
-    };
-    password(&json!({"secretKeyRef": {"name": "bgp-secrets", "key": "router"}}))?;
+    trial.apply_to_cluster(&secret)?;
+    trial.afterwards("no password", |cluster| {
+        let spoken = password(cluster, &Value::Null);
+        underlay::set_router_password(&cluster.plan, None)?;
+        spoken.and_then(|()| router_has_every_node(cluster))
+    });
+    password(cluster, &json!({"secretKeyRef": {"name": "bgp-secrets", "key": "router"}}))?;
     underlay::set_router_password(&cluster.plan, Some(PASSWORD))?;
-    let spoken = router_has_every_node(cluster);
+    router_has_every_node(cluster)?;
     // A wrong one is noticed: the sessions were not simply left as they were.
     underlay::set_router_password(&cluster.plan, Some("another"))?;
-    let noticed = until(SOON, "the end of all sessions", || {
+    until(SOON, "the end of all sessions", || {
         let up = underlay::sessions(&cluster.plan)?;
         ensure!(up == 0, "{up} are up");
         Ok(())
-    });
+    })?;
     let changed = json!({"stringData": {"router": "another"}}).to_string();
     cluster.kubectl.text(&["-n", "kube-system", "patch", "secret", "bgp-secrets", "-p", &changed])?;
-    let again = router_has_every_node(cluster);
-    password(&Value::Null)?;
-    underlay::set_router_password(&cluster.plan, None)?;
-    cluster.kubectl.delete(&["-n", "kube-system", "secret", "bgp-secrets"])?;
     router_has_every_node(cluster)?;
-    spoken.and(noticed).and(again)?;
+    trial.undo()?;
     ensure!(agents(cluster)? == before, "agents were restarted");
     Ok(())
 }
@@ -83,19 +87,19 @@ fn nodes_labelled_as_route_reflectors_are_used_without_a_restart() -> Result<()>
         "apiVersion": "projectcalico.org/v3", "kind": "BGPPeer", "metadata": {"name": "reflectors"},
         "spec": {"nodeSelector": "all()", "peerSelector": "route-reflector == 'true'"},
     });
-    cluster.kubectl.apply(&peer.to_string())?;
+    trial.apply_to_cluster(&peer)?;
     let key = "projectcalico.org/RouteReflectorClusterID";
+    trial.afterwards("n1 reflects nothing", move |cluster| {
+        let unlabelled = cluster.kubectl.text(&["label", "node", "n1", "route-reflector-"]);
+        cluster.kubectl.text(&["annotate", "node", "n1", &format!("{key}-")]).and(unlabelled).map(|_| ())
+    });
     cluster.kubectl.text(&["annotate", "node", "n1", &format!("{key}=244.0.0.1")])?;
     cluster.kubectl.text(&["label", "node", "n1", "route-reflector=true"])?;
-    let mesh = |enabled: bool| {
-        let object = json!({
-            "apiVersion": "projectcalico.org/v3", "kind": "BGPConfiguration", "metadata": {"name": "default"},
-            "spec": {"nodeToNodeMeshEnabled": enabled},
-        });
-        cluster.kubectl.apply(&object.to_string())
-    };
-    mesh(false)?;
-    let reflected = until(SOON, "clients that know their reflector only", || {
+    trial.apply_to_cluster(&json!({
+        "apiVersion": "projectcalico.org/v3", "kind": "BGPConfiguration", "metadata": {"name": "default"},
+        "spec": {"nodeToNodeMeshEnabled": false},
+    }))?;
+    until(SOON, "clients that know their reflector only", || {
         for client in ["n2", "n3"] {
             let known = neighbours(cluster, client)?;
             let own = BTreeSet::from([client.to_owned()]);
@@ -103,13 +107,8 @@ fn nodes_labelled_as_route_reflectors_are_used_without_a_restart() -> Result<()>
             ensure!(others == BTreeSet::from(["n1".to_owned()]), "{client} peers with {others:?}");
         }
         all_reach()
-    });
-    mesh(true)?;
-    cluster.kubectl.text(&["label", "node", "n1", "route-reflector-"])?;
-    cluster.kubectl.text(&["annotate", "node", "n1", &format!("{key}-")])?;
-    cluster.kubectl.delete(&["bgppeers.projectcalico.org", "reflectors"])?;
-    cluster.kubectl.delete(&["bgpconfigurations.projectcalico.org", "default"])?;
-    reflected?;
+    })?;
+    trial.undo()?;
     until(SOON, "the mesh again", || {
         let known = neighbours(cluster, "n2")?;
         ensure!(known.contains("n1") && known.contains("n3"), "n2 peers with {known:?}");

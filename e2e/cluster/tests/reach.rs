@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Result, ensure};
 use cluster::plan::OUTSIDE;
-use cluster::trial::{Company, PORT, Pod, Trial};
+use cluster::trial::{Company, PORT, Pod, SOON, Trial, until};
 use e2e::process::Process;
 
 /// Of the servers in the nodes' own network.
@@ -73,7 +73,8 @@ fn a_host_behind_the_router_reaches_pods_and_pods_reach_it() -> Result<()> {
     let mut server = Command::new(plan.programs().join("agnhost"));
     server.args(["netexec", "--http-port=8080", "--udp-port=-1"]);
     let server = Process::start(&plan.processes(), name, &plan.outside(), &log, &mut server)?;
-    let reached = pods.iter().try_for_each(|pod| trial.ask(pod, &[format!("{OUTSIDE}:8080/hostname")]).map(|_| ()));
-    server.stop()?;
-    reached
+    trial.afterwards("no server outside", |_| server.stop());
+    let question = [format!("{OUTSIDE}:8080/hostname")];
+    until(SOON, "a server outside", || trial.ask_from_outside(&question))?;
+    pods.iter().try_for_each(|pod| trial.ask(pod, &question).map(|_| ()))
 }

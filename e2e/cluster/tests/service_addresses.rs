@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::{Result, ensure};
+use cluster::cluster::Cluster;
 use cluster::plan::OUTSIDE;
 use cluster::trial::{Company, PORT, SOON, Trial, until};
 use serde_json::{Value, json};
@@ -15,13 +16,13 @@ const LOCAL: &str = "198.51.100.10";
 const SHARED: &str = "198.51.100.11";
 
 /// What BGPConfiguration default says of services, beside whatever else it says.
-fn announce(trial: &Trial, blocks: &Value) -> Result<()> {
+fn announce(cluster: &Cluster, blocks: &Value) -> Result<()> {
     let configuration = json!({
         "apiVersion": "projectcalico.org/v3", "kind": "BGPConfiguration",
         "metadata": {"name": "default"}, "spec": {"serviceLoadBalancerIPs": blocks},
     });
     let server_side = ["apply", "--server-side", "--force-conflicts", "--field-manager=trial"];
-    trial.cluster.kubectl.feed(&server_side, &configuration.to_string())?;
+    cluster.kubectl.feed(&server_side, &configuration.to_string())?;
     Ok(())
 }
 
@@ -52,7 +53,8 @@ fn all_see(answers: &[String], client: Ipv4Addr) -> Result<()> {
 }
 
 fn addresses_follow(trial: &Trial) -> Result<()> {
-    announce(trial, &json!([{"cidr": BLOCK}]))?;
+    trial.afterwards("no address is announced", |cluster| announce(cluster, &json!([])));
+    announce(&trial.cluster, &json!([{"cidr": BLOCK}]))?;
     balanced(trial, "local", "Local", LOCAL)?;
     balanced(trial, "shared", "Cluster", SHARED)?;
     trial.run(&[web("web-1", "n1")])?;
@@ -85,8 +87,7 @@ fn addresses_follow(trial: &Trial) -> Result<()> {
 fn a_load_balancers_address_is_reached_where_its_endpoint_is_and_the_client_is_seen() -> Result<()> {
     // It changes what every node announces.
     let trial = Trial::new(Company::None)?;
-    let followed = addresses_follow(&trial);
-    announce(&trial, &json!([]))?;
-    followed?;
+    addresses_follow(&trial)?;
+    trial.undo()?;
     trial.router_reaches(BLOCK, &[])
 }

@@ -64,12 +64,13 @@ fn every_kind_of_service_works(trial: &Trial) -> Result<()> {
         both_answer(target, |questions| trial.ask_from_outside(questions))?;
     }
     // The router is told of the external address by hand.
-    let route =
-        |verb: &str| vec![format!("route {verb} {EXTERNAL} via {}", node_ports[2].replace(&format!(":{port}"), ""))];
+    let via = plan.node_ip("n3")?;
+    let route = move |verb: &str| vec![format!("route {verb} {EXTERNAL} via {via}")];
     ip::batch_in(&plan.router(), &route("replace"))?;
-    let reached = both_answer(EXTERNAL, |questions| trial.ask_from_outside(questions));
-    ip::batch_in(&plan.router(), &route("del"))?;
-    reached
+    trial.afterwards("no route to the external address", move |cluster| {
+        ip::batch_in(&cluster.plan.router(), &route("del"))
+    });
+    both_answer(EXTERNAL, |questions| trial.ask_from_outside(questions))
 }
 
 #[test]
@@ -81,22 +82,10 @@ fn cluster_ip_node_port_and_external_ips_work_with_kube_proxy_in_nftables_mode()
 #[test]
 fn cluster_ip_node_port_and_external_ips_work_with_kube_proxy_in_iptables_mode() -> Result<()> {
     let trial = Trial::new(Company::None)?;
+    trial.afterwards("kube-proxy as it was", |cluster| cluster.set_proxy_mode(ProxyMode::Nftables));
     trial.cluster.set_proxy_mode(ProxyMode::Iptables)?;
-    let nat = |node: &str| trial.cluster.node(node).stdout(&["iptables-save", "-t", "nat"]);
-    until(SOON, "kube-proxy's chains in iptables", || {
-        for node in &trial.cluster.plan.nodes {
-            ensure!(nat(node)?.contains("KUBE-SERVICES"), "{node} has none");
-        }
-        Ok(())
-    })?;
-    let works = every_kind_of_service_works(&trial);
-    trial.cluster.set_proxy_mode(ProxyMode::Nftables)?;
-    until(SOON, "kube-proxy's table in nftables", || {
-        let tables = trial.cluster.node("n1").stdout(&["nft", "list", "tables"])?;
-        ensure!(tables.contains("kube-proxy"), "{tables}");
-        Ok(())
-    })?;
-    works
+    every_kind_of_service_works(&trial)?;
+    trial.undo()
 }
 
 #[test]

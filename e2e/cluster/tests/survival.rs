@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use cluster::cluster::Cluster;
 use cluster::control_plane::{self, Part};
 use cluster::node::Disk;
 use cluster::pod_netns::PodNetns;
@@ -37,6 +38,7 @@ fn a_node_dies_and_comes_back(disk: Disk) -> Result<()> {
     let container = "jsonpath={.status.containerStatuses[0].containerID}";
     let before = trial.kubectl(&["get", "pod", "on-n2", "-o", container])?;
     let node = cluster.node("n2");
+    trial.afterwards("every node runs", Cluster::revive);
     node.kill()?;
     traffic.flows(200, SOON)?;
     node.come_back(disk, &cluster.debian)?;
@@ -74,6 +76,13 @@ fn pods_come_go_and_talk_while_the_api_server_is_away_and_everything_catches_up(
     let netns = PodNetns::of(cluster, one)?;
     let traffic = Traffic::start(cluster.plan.folder(), &netns, three.ip.parse()?)?;
 
+    trial.afterwards("the API server runs", |cluster| {
+        if !control_plane::runs(&cluster.plan, Part::ApiServer)? {
+            control_plane::start_part(&cluster.plan, Part::ApiServer)?;
+        }
+        control_plane::ready(&cluster.plan)?;
+        cluster.nodes_ready(SOON)
+    });
     control_plane::kill_part(&cluster.plan, Part::ApiServer)?;
     // The kubelet runs what lies in this folder without asking anybody.
     let node = cluster.node("n2");
@@ -93,9 +102,7 @@ fn pods_come_go_and_talk_while_the_api_server_is_away_and_everything_catches_up(
     })?;
     traffic.flows(100, SOON)?;
 
-    control_plane::start_part(&cluster.plan, Part::ApiServer)?;
-    control_plane::ready(&cluster.plan)?;
-    cluster.nodes_ready(SOON)?;
+    trial.undo()?;
     trial.apply(&[Trial::server("late", "n2")])?;
     let pods = trial.ready()?;
     everybody_reaches_everybody(&trial, &pods)?;
@@ -116,6 +123,7 @@ impl<'a> StaticPod<'a> {
         let mut pod = Trial::server("static", "n2");
         pod["metadata"]["namespace"] = json!(trial.namespace);
         let text = pod.to_string();
+        trial.afterwards("no static pod", |cluster| cluster.node("n2").stdout(&["rm", "-f", Self::FILE]).map(|_| ()));
         let write = format!("cat > {file}.part <<'END'\n{text}\nEND\nmv {file}.part {file}", file = Self::FILE);
         trial.cluster.node("n2").stdout(&["sh", "-c", &write])?;
         Ok(Self { trial })

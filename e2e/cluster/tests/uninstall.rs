@@ -49,6 +49,11 @@ fn dns(cluster: &Cluster, replicas: &str) -> Result<()> {
 fn uninstalled_it_leaves_nothing_on_any_node_and_can_be_installed_again() -> Result<()> {
     let trial = Trial::new(Company::None)?;
     let cluster = &trial.cluster;
+    trial.afterwards("margay is installed again", |cluster| {
+        cluster.install_margay()?;
+        cluster.nodes_ready(SOON)?;
+        dns(cluster, "2")
+    });
     dns(cluster, "0")?;
     cluster.kubectl.delete(&["-n", "kube-system", "daemonset", "margay"])?;
     ensure!(!traces(cluster)?.is_empty(), "nothing was there to be taken away");
@@ -56,13 +61,10 @@ fn uninstalled_it_leaves_nothing_on_any_node_and_can_be_installed_again() -> Res
     let file = file.to_string_lossy();
     cluster.roll_out(&std::fs::read_to_string(&*file)?, "kube-system", "daemonset/margay-uninstall", SOON)?;
     cluster.kubectl.delete(&["-f", &file])?;
-    let gone = until(Duration::from_secs(20), "nodes without a trace", || {
+    until(Duration::from_secs(20), "nodes without a trace", || {
         let found = traces(cluster)?;
         ensure!(found.is_empty(), "{found:#?}");
         Ok(())
-    });
-    cluster.install_margay()?;
-    cluster.nodes_ready(SOON)?;
-    dns(cluster, "2")?;
-    gone
+    })?;
+    trial.undo()
 }
