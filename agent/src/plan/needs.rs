@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::object::{Kind, Object};
+use model::object::{Kind, NetworkPolicy, Object, PolicyPeer, PortMatch};
 
 use super::services::announces_services;
 
@@ -40,7 +40,19 @@ pub fn of(object: &Object) -> Needs {
         Object::BgpConfiguration(configuration) if announces_services(configuration) => {
             BTreeSet::from([Kind::Service, Kind::EndpointSlice])
         }
+        // The pods of this node are watched anyway.
+        Object::NetworkPolicy(policy) if names_pods(policy) => BTreeSet::from([Kind::Pod]),
         _ => BTreeSet::new(),
     };
     Needs { secrets: password.map(|reference| reference.name.clone()).into_iter().collect(), kinds }
+}
+
+/// Whether what a policy allows depends on pods of other nodes.
+fn names_pods(policy: &NetworkPolicy) -> bool {
+    let rules = policy.ingress.iter().chain(&policy.egress).flatten();
+    let mut peers = rules.flat_map(|rule| &rule.peers);
+    // A port's name is what the pod connected to calls it.
+    let mut ports = policy.egress.iter().flatten().flat_map(|rule| &rule.ports);
+    peers.any(|peer| matches!(peer, PolicyPeer::Pods { .. }))
+        || ports.any(|port| matches!(port.port, Some(PortMatch::Name(_))))
 }

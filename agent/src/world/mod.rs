@@ -152,6 +152,10 @@ impl World {
                     slice.keep_only(&self.node);
                     fact.written = serde_json::Value::Null;
                 }
+                if matches!(&fact.object, Object::Pod(pod) if pod.node.as_ref() != Some(&self.node)) {
+                    // As many as the cluster has.
+                    fact.written = serde_json::Value::Null;
+                }
                 self.objects.learn(*fact)
             }
             Fact::ObjectGone(key) => self.objects.forget(&key),

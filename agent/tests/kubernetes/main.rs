@@ -250,6 +250,30 @@ fn services_are_asked_for_while_their_addresses_are_announced_and_known_before_a
 }
 
 #[test]
+fn pods_of_other_nodes_are_known_before_anything_is_said_where_a_policy_names_pods_and_not_otherwise() {
+    const POLICIES: &str = "/apis/networking.k8s.io/v1/networkpolicies";
+    let policy = |from: Value| {
+        let spec = json!({"podSelector": {}, "ingress": [{"from": from}]});
+        json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec})
+    };
+    let server = Server::start();
+    let mut ended = pod("ended", "n2");
+    ended["status"] = json!({"phase": "Succeeded"});
+    for pod in [pod("here", "n1"), pod("there", "n2"), json!({"metadata": {"name": "nowhere"}}), ended] {
+        server.put(PODS, pod);
+    }
+    server.put(POLICIES, policy(json!([{"podSelector": {}}])));
+    let mut heard = Heard::of(&server);
+    let told = heard.until_in_sync();
+    let pods: Vec<&String> = told.iter().filter(|word| word.contains("Pod/")).collect();
+    assert_eq!(pods.len(), 2, "{told:#?}");
+    assert!(["+ Pod/default/here", "+ Pod/default/there"].iter().all(|pod| pods.iter().any(|told| told == pod)));
+    server.put(POLICIES, policy(json!([{"ipBlock": {"cidr": "10.0.0.0/8"}}])));
+    let told = heard.objects_until("- Pod/default/there");
+    assert_eq!(told, ["+ NetworkPolicy/default/web", "- Pod/default/there"]);
+}
+
+#[test]
 fn a_kind_that_may_not_be_listed_is_waited_for_and_named_but_a_secret_is_not_waited_for() {
     let server = Server::start();
     server.define(POOLS);

@@ -56,6 +56,7 @@ impl Server {
             serving: None,
         };
         ["nodes", "pods", "namespaces"].iter().for_each(|kind| server.define(&format!("/api/v1/{kind}")));
+        server.define("/apis/networking.k8s.io/v1/networkpolicies");
         server.resume();
         server
     }
@@ -175,7 +176,7 @@ async fn answer(State(Shared(cluster, changed)): State<Shared>, request: Request
     }
     let parameter = |name: &str| {
         let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        pairs.find(|(key, _)| *key == name).map(|(_, value)| value.replace("%3D", "="))
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| decoded(value))
     };
     let selector = parameter("fieldSelector");
     if let Some(list) = known.lists.get(&path) {
@@ -247,8 +248,17 @@ fn follow(
 }
 
 fn is_chosen(object: &Value, selector: Option<&str>) -> bool {
-    let Some((field, value)) = selector.and_then(|s| s.split_once('=')) else { return true };
-    object.pointer(&format!("/{}", field.replace('.', "/"))).and_then(Value::as_str) == Some(value)
+    let holds = |term: &str| {
+        let Some((field, value)) = term.split_once('=') else { return true };
+        let (field, not) = (field.trim_end_matches('!'), field.ends_with('!'));
+        let text = object.pointer(&format!("/{}", field.replace('.', "/"))).and_then(Value::as_str);
+        (text.unwrap_or_default() == value) != not
+    };
+    selector.is_none_or(|selector| selector.split(',').all(holds))
+}
+
+fn decoded(value: &str) -> String {
+    value.replace("%3D", "=").replace("%21", "!").replace("%2C", ",")
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> String {

@@ -102,6 +102,14 @@ impl Monitor {
         Ok(self)
     }
 
+    /// Leaves out what becomes of packet rules by the requests of one conversation: what is still told of our table is
+    /// another's doing.
+    pub fn without_rules_of(self, port: u32) -> Result<Monitor, NetlinkError> {
+        let failed = |error| NetlinkError::Socket { doing: "leave out own events", error };
+        self.nft.iter().try_for_each(|nft| nft.leave_out(port, &[])).map_err(failed)?;
+        Ok(self)
+    }
+
     /// With room for `bytes` of events that wait to be read.
     pub fn with_buffer(bytes: i32) -> Result<(Monitor, Stopper), NetlinkError> {
         let failed = |error| NetlinkError::Socket { doing: "subscribe to the kernel's events", error };

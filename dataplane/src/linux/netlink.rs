@@ -258,6 +258,13 @@ impl Netlink {
         Netlink::open(Protocol::Netfilter, 4 * SOCKET_BUFFER)
     }
 
+    /// Like [`Netlink::netfilter`], at the port that another conversation had before.
+    pub fn netfilter_at(port: u32) -> Result<Netlink, NetlinkError> {
+        let socket = RawSocket::open_at(port, Protocol::Netfilter, ANSWER_WITHIN, 4 * SOCKET_BUFFER)
+            .map_err(|error| NetlinkError::Socket { doing: "open a socket", error })?;
+        Ok(Netlink { socket, sequence: 0 })
+    }
+
     fn open(protocol: Protocol, buffer: i32) -> Result<Netlink, NetlinkError> {
         let socket = RawSocket::open(protocol, ANSWER_WITHIN, buffer)
             .map_err(|error| NetlinkError::Socket { doing: "open a socket", error })?;

@@ -99,7 +99,8 @@ impl RawSocket {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(address.nl_pid) }
     }
 
-    /// Has the kernel leave out messages of these kinds that follow from requests of the socket at a port.
+    /// Has the kernel leave out messages of these kinds, or of every kind where none is named, that follow from requests of
+    /// the socket at a port.
     pub fn leave_out(&self, port: u32, kinds: &[u16]) -> io::Result<()> {
         /// Offsets in `struct nlmsghdr`. A filter loads numbers as big-endian, and they are in host order.
         const KIND: u32 = 4;
@@ -109,11 +110,13 @@ impl RawSocket {
         let equal = |value: u32, jt: u8, jf: u8| step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, jt, jf);
         let end = |octets: u32| step(libc::BPF_RET | libc::BPF_K, octets, 0, 0);
         let count = u8::try_from(kinds.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let mut program = vec![
-            load(libc::BPF_W, PORT),
-            equal(u32::from_be_bytes(port.to_ne_bytes()), 0, count + 1),
-            load(libc::BPF_H, KIND),
-        ];
+        let from = u32::from_be_bytes(port.to_ne_bytes());
+        let mut program = vec![load(libc::BPF_W, PORT)];
+        if kinds.is_empty() {
+            program.push(equal(from, 1, 0));
+        } else {
+            program.extend([equal(from, 0, count + 1), load(libc::BPF_H, KIND)]);
+        }
         for (at, kind) in (0..count).zip(kinds) {
             program.push(equal(u32::from(u16::from_be_bytes(kind.to_ne_bytes())), count - at, 0));
         }

@@ -332,6 +332,26 @@ fn dropping_the_stopper_ends_the_monitor() {
 }
 
 #[test]
+fn what_one_conversation_does_to_packet_rules_is_left_out_and_what_others_do_is_told() {
+    fresh(|| {
+        let mut quiet = Netlink::netfilter().unwrap();
+        let (monitor, stopper) = Monitor::open().unwrap();
+        let monitor = monitor.without_rules_of(quiet.port().unwrap()).unwrap();
+        let mut watched = Watched::with((monitor, stopper));
+        let nft = |w: &Watched| w.seen.iter().filter(|event| matches!(event, KernelEvent::NftTable(_))).count();
+        let pool = std::collections::BTreeSet::from(["10.1.0.0/16".parse().unwrap()]);
+        let nat = dataplane::want::Nat { masquerade: pool.clone(), inside: pool, ..Default::default() };
+        dataplane::linux::nft::settle(&mut quiet, &nat).unwrap();
+        sh("nft add chain inet margay one");
+        watched.until("another's chain", |w| nft(w) > 0);
+        dataplane::linux::nft::settle(&mut quiet, &nat).unwrap();
+        sh("nft delete table inet margay");
+        watched.until("the end", |w| w.seen.contains(&KernelEvent::NftTable(NftChange::Gone)));
+        assert_eq!(nft(&watched), 2);
+    });
+}
+
+#[test]
 fn what_one_conversation_does_to_routes_is_left_out_and_a_mark_comes_after_what_others_did() {
     fresh(|| {
         let [up0, _] = uplinks();

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use super::discovery::Discovery;
 use super::kinds::{OLDER, Part, Watched, older, resource, spelled};
 use super::reading::{Feed, Group};
-use super::sent::{Extent, MetadataOnly, Sent, Whole};
+use super::sent::{Extent, MetadataOnly, Outline, Sent, Whole};
 use crate::api_server::{self, ApiServer, reason};
 
 /// Objects in one page of a list: what is in memory at a time.
@@ -95,6 +95,7 @@ impl Follower {
             }
             let ended = match self.row.part {
                 Part::Metadata => self.stream::<MetadataOnly>().await,
+                Part::Elsewhere => self.stream::<Outline>().await,
                 Part::Whole | Part::OfThisNode | Part::Named => self.stream::<Whole>().await,
             };
             match ended {
@@ -136,10 +137,14 @@ impl Follower {
                 let namespaced = Api::namespaced_with(client, self.api.namespace(), &resource);
                 (namespaced, config.fields(&format!("metadata.name={name}")))
             }
-            None if self.row.part == Part::OfThisNode => {
-                (Api::all_with(client, &resource), config.fields(&format!("spec.nodeName={}", self.node)))
+            None => {
+                let api = Api::all_with(client, &resource);
+                match self.row.part {
+                    Part::OfThisNode => (api, config.fields(&format!("spec.nodeName={}", self.node))),
+                    Part::Elsewhere => (api, config.fields(&elsewhere(&self.node))),
+                    Part::Whole | Part::Metadata | Part::Named => (api, config),
+                }
             }
-            None => (Api::all_with(client, &resource), config),
         };
         let mut events = pin!(watcher(api, config));
         let mut backoff = DefaultBackoff::default();
@@ -209,6 +214,11 @@ impl Follower {
             Group::Older => older(self.row),
         }
     }
+}
+
+/// Chooses pods of other nodes that live: those without a node have no address, those that have ended no more.
+fn elsewhere(node: &str) -> String {
+    format!("spec.nodeName!={node},spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed")
 }
 
 /// The server's status code, where it answered.

@@ -22,7 +22,7 @@ pub struct Watched {
 }
 
 /// How much of a kind is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// All objects, whole.
     Whole,
@@ -30,6 +30,8 @@ pub enum Part {
     Metadata,
     /// Those with this node in `spec.nodeName`.
     OfThisNode,
+    /// Those with another node there that have not ended, in outline: what a policy can know another's pod by.
+    Elsewhere,
     /// One by one, in the agent's own namespace, by the names that other objects refer to.
     Named,
 }
@@ -47,7 +49,9 @@ pub enum When {
 pub const KINDS: &[Watched] = &[
     watched(Kind::Node, "nodes", Part::Whole, When::Always),
     watched(Kind::Pod, "pods", Part::OfThisNode, When::Always),
+    watched(Kind::Pod, "pods", Part::Elsewhere, When::Needed),
     watched(Kind::Namespace, "namespaces", Part::Metadata, When::Always),
+    watched(Kind::NetworkPolicy, "networkpolicies", Part::Whole, When::Always),
     watched(Kind::Secret, "secrets", Part::Named, When::Needed),
     watched(Kind::BgpConfiguration, "bgpconfigurations", Part::Whole, When::Always),
     watched(Kind::BgpPeer, "bgppeers", Part::Whole, When::Always),
@@ -67,14 +71,14 @@ pub const KINDS: &[Watched] = &[
 pub const READ_IN_PASSING: &[Kind] = &[Kind::IpamBlock, Kind::BlockAffinity, Kind::IpamHandle];
 
 /// Kinds that are read from files only: nothing in the agent follows from them.
-pub const UNWATCHED: &[Kind] = &[Kind::NetworkPolicy];
+pub const UNWATCHED: &[Kind] = &[];
 
 const fn watched(kind: Kind, plural: &'static str, part: Part, when: When) -> Watched {
     Watched { kind, plural, part, when }
 }
 
 impl Watched {
-    /// The row of a kind.
+    /// The row of a kind; the first, where there are more.
     pub fn of(kind: Kind) -> Option<&'static Watched> {
         KINDS.iter().find(|row| row.kind == kind)
     }

@@ -214,7 +214,7 @@ impl Watching {
         let needs = self.reading.needs();
         let mut wanted = BTreeMap::new();
         for row in KINDS {
-            let feed = |group, name| Feed { kind: row.kind, group, name };
+            let feed = |group, name| Feed { kind: row.kind, part: row.part, group, name };
             if row.part == Part::Named {
                 wanted.extend(needs.secrets.iter().map(|name| (feed(Group::Present, Some(name.clone())), row)));
                 continue;
@@ -244,6 +244,7 @@ impl Watching {
             let what = match (&feed.name, feed.group) {
                 (Some(name), _) => format!("{}/{name}", feed.kind),
                 (None, Group::Older) => format!("{} of {}", feed.kind, kinds::OLDER),
+                (None, Group::Present) if feed.part == Part::Elsewhere => format!("{} of other nodes", feed.kind),
                 (None, Group::Present) => feed.kind.to_string(),
             };
             of.problem.as_ref().map_or(what.clone(), |why| format!("{what} ({why})"))

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use model::object::{self, Document, Kind, Object, ObjectError, ObjectKey};
 use serde_json::{Value, json};
 
-use super::kinds::{OLDER, Part, Watched, spelled};
+use super::kinds::{OLDER, Part, spelled};
 use super::older;
 use crate::fact::{Fact, ObjectFact};
 use crate::plan::needs::{self, Needs};
@@ -18,11 +18,13 @@ use crate::plan::needs::{self, Needs};
 /// The most problems that are told; a thousand say as much as ten thousand.
 const TOLD: usize = 1000;
 
-/// Which list: of a kind, in a group of Calico's two, or of one Secret.
+/// Which list: of a kind or a part of it, in a group of Calico's two, or of one Secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Feed {
     /// The kind, as the newer group has it.
     pub kind: Kind,
+    /// How much of it. No object is in the lists of two parts at a time.
+    pub part: Part,
     /// From which group.
     pub group: Group,
     /// The only object's name, where it is but one.
@@ -191,6 +193,9 @@ impl Reading {
         let held = self.feeds.get_mut(feed)?;
         held.seen(key);
         let gone = held.objects.remove(key)?;
+        if self.is_in_other_part(feed, key) {
+            return None;
+        }
         self.trouble(key, feed.group, About::Object, Vec::new());
         self.compare(key);
         // A version that could not be read was never in force.
@@ -203,6 +208,12 @@ impl Reading {
             },
             Group::Older => Some(self.out_of_force(key)),
         }
+    }
+
+    /// Whether a new object of the same name has come in another list meanwhile: a pod that moved to another node.
+    fn is_in_other_part(&self, feed: &Feed, key: &ObjectKey) -> bool {
+        let beside = |other: &Feed| (other.kind, other.group) == (feed.kind, feed.group) && other != feed;
+        self.feeds.iter().any(|(other, held)| beside(other) && held.objects.contains_key(key))
     }
 
     fn in_force(&mut self, key: ObjectKey, fact: ObjectFact) -> Fact {
@@ -220,7 +231,8 @@ impl Reading {
     }
 
     fn version(&self, key: &ObjectKey, group: Group) -> Option<&Version> {
-        let feed = Feed { kind: key.kind, group, name: None };
+        // Of a kind that is in two groups, all is watched.
+        let feed = Feed { kind: key.kind, part: Part::Whole, group, name: None };
         self.feeds.get(&feed)?.objects.get(key)?.as_ref()
     }
 
@@ -263,7 +275,7 @@ fn read(feed: &Feed, mut value: Value) -> Option<(ObjectKey, Read)> {
             Ok(value) => value,
             Err(message) => return Some((key.clone(), bad(older::FIELD, message))),
         };
-    } else if Watched::of(feed.kind).is_some_and(|row| row.part == Part::Metadata) {
+    } else if feed.part == Part::Metadata {
         value = json!({ "metadata": value.get("metadata") });
     }
     if let Some(map) = value.as_object_mut() {

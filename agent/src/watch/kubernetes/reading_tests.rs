@@ -2,10 +2,11 @@
 
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
+use super::super::kinds::Watched;
 use super::*;
 
 fn feed(kind: Kind, group: Group) -> Feed {
-    Feed { kind, group, name: None }
+    Feed { kind, part: Watched::of(kind).unwrap().part, group, name: None }
 }
 fn pools(group: Group) -> Feed {
     feed(Kind::IpPool, group)
@@ -132,7 +133,7 @@ fn a_password_makes_its_secret_necessary_and_only_that() {
 #[test]
 fn a_secret_that_changes_only_in_its_value_is_a_fact_and_one_that_does_not_is_none() {
     let mut reading = Reading::default();
-    let secrets = Feed { kind: Kind::Secret, group: Group::Present, name: Some("bgp".into()) };
+    let secrets = Feed { name: Some("bgp".into()), ..feed(Kind::Secret, Group::Present) };
     let secret = |value: &str| json!({"metadata": {"name": "bgp", "namespace": "kube-system"}, "data": {"tor": value}});
     assert_eq!(told(reading.object(&secrets, secret("YQ=="))), ["+ Secret/kube-system/bgp from API server"]);
     assert_eq!(reading.object(&secrets, secret("YQ==")), None);
@@ -161,4 +162,33 @@ fn a_heartbeat_of_a_node_is_no_fact() {
     };
     assert!(reading.object(&nodes, beat("1")).is_some());
     assert_eq!(reading.object(&nodes, beat("2")), None);
+}
+
+#[test]
+fn a_pod_that_is_another_nodes_now_or_this_ones_is_not_gone_whichever_list_tells_first() {
+    let (here, elsewhere) =
+        (feed(Kind::Pod, Group::Present), Feed { part: Part::Elsewhere, ..feed(Kind::Pod, Group::Present) });
+    let pod = |node: &str| json!({"metadata": {"name": "db-0", "namespace": "shop"}, "spec": {"nodeName": node}});
+    let mut reading = Reading::default();
+    assert_eq!(told(reading.object(&here, pod("n1"))), ["+ Pod/shop/db-0 from API server"]);
+    assert_eq!(told(reading.object(&elsewhere, pod("n2"))), ["+ Pod/shop/db-0 from API server"]);
+    assert_eq!(reading.gone(&here, Some("shop"), "db-0"), None);
+    assert_eq!(told(reading.gone(&elsewhere, Some("shop"), "db-0")), ["- Pod/shop/db-0"]);
+}
+
+#[test]
+fn pods_elsewhere_are_needed_by_policies_that_name_pods_and_by_no_others() {
+    let policies = feed(Kind::NetworkPolicy, Group::Present);
+    let policy = |spec: Value| json!({"metadata": {"name": "p", "namespace": "shop"}, "spec": spec});
+    let mut reading = Reading::default();
+    let mut needs = |spec: Value| {
+        reading.object(&policies, policy(spec));
+        reading.needs().kinds.contains(&Kind::Pod)
+    };
+    assert!(!needs(json!({"podSelector": {}})), "nobody may come in: no pod is named");
+    assert!(needs(json!({"podSelector": {}, "ingress": [{"from": [{"podSelector": {}}]}]})));
+    assert!(!needs(json!({"podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]})));
+    assert!(needs(json!({"podSelector": {}, "egress": [{"to": [{"namespaceSelector": {}}]}]})));
+    assert!(needs(json!({"podSelector": {}, "egress": [{"ports": [{"port": "web"}]}]})), "whoever calls a port so");
+    assert!(!needs(json!({"podSelector": {}, "ingress": [{"ports": [{"port": "web"}]}]})), "its own");
 }

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::{ApiResource, DynamicResourceScope};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Parts that make most of an object's weight and are nobody's business here. The annotation that kubectl leaves is the
 /// whole object once more, a Secret's values too.
@@ -22,15 +22,23 @@ const HEAVY: &[&[&str]] = &[
     &["status", "containerStatuses"],
     &["status", "ephemeralContainerStatuses"],
     &["spec", "initContainers"],
-    &["spec", "containers"],
     &["spec", "ephemeralContainers"],
     &["spec", "volumes"],
 ];
 
-/// How much of an object is asked for.
+/// What is kept of an [`Outline`].
+const OUTLINE: &[(&str, &[&str])] = &[
+    ("metadata", &["name", "namespace", "uid", "labels", "resourceVersion"]),
+    ("spec", &["nodeName", "hostNetwork", "serviceAccountName", "containers"]),
+    ("status", &["phase", "podIP", "podIPs"]),
+];
+
+/// How much of an object is asked for, or kept.
 pub trait Extent: Clone + Send + Sync + 'static {
     /// Whether only `metadata` is.
     const METADATA_ONLY: bool;
+    /// What is kept of an object; None: all but what is heavy.
+    const KEPT: Option<&'static [(&'static str, &'static [&'static str])]>;
 }
 /// All of it.
 #[derive(Debug, Clone)]
@@ -38,11 +46,20 @@ pub struct Whole;
 /// `metadata` only.
 #[derive(Debug, Clone)]
 pub struct MetadataOnly;
+/// Of a pod, what a policy can know it by: labels, addresses, ports with names, its service account.
+#[derive(Debug, Clone)]
+pub struct Outline;
 impl Extent for Whole {
     const METADATA_ONLY: bool = false;
+    const KEPT: Option<&'static [(&'static str, &'static [&'static str])]> = None;
 }
 impl Extent for MetadataOnly {
     const METADATA_ONLY: bool = true;
+    const KEPT: Option<&'static [(&'static str, &'static [&'static str])]> = None;
+}
+impl Extent for Outline {
+    const METADATA_ONLY: bool = false;
+    const KEPT: Option<&'static [(&'static str, &'static [&'static str])]> = Some(OUTLINE);
 }
 
 /// One object of any kind. Its `Debug` shows nothing of what it holds.
@@ -54,10 +71,14 @@ pub struct Sent<E> {
     extent: PhantomData<E>,
 }
 
-impl<'de, E> Deserialize<'de> for Sent<E> {
+impl<'de, E: Extent> Deserialize<'de> for Sent<E> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut value = Value::deserialize(deserializer)?;
         HEAVY.iter().for_each(|path| strip(&mut value, path));
+        E::KEPT.into_iter().for_each(|kept| keep(&mut value, kept));
+        if let Some(containers) = value.pointer_mut("/spec/containers").and_then(Value::as_array_mut) {
+            *containers = containers.iter_mut().filter_map(named_ports).collect();
+        }
         let text = |key: &str| value.pointer(&format!("/metadata/{key}")).and_then(Value::as_str).map(str::to_string);
         let (name, namespace, resource_version) = (text("name"), text("namespace"), text("resourceVersion"));
         let meta = ObjectMeta { name, namespace, resource_version, ..ObjectMeta::default() };
@@ -71,6 +92,23 @@ fn strip(value: &mut Value, path: &[&str]) {
     if let Some(map) = inner.and_then(Value::as_object_mut) {
         map.remove(*last);
     }
+}
+
+fn keep(value: &mut Value, kept: &[(&str, &[&str])]) {
+    let Some(parts) = value.as_object_mut() else { return };
+    parts.retain(|part, _| kept.iter().any(|(name, _)| name == part));
+    for (name, fields) in kept {
+        if let Some(part) = parts.get_mut(*name).and_then(Value::as_object_mut) {
+            part.retain(|field, _| fields.contains(&field.as_str()));
+        }
+    }
+}
+
+/// A container with nothing but its ports that have a name; None without such a port.
+fn named_ports(container: &mut Value) -> Option<Value> {
+    let Value::Array(mut ports) = container.get_mut("ports")?.take() else { return None };
+    ports.retain(|port| port.get("name").is_some());
+    (!ports.is_empty()).then(|| json!({ "ports": ports }))
 }
 
 impl<E> std::fmt::Debug for Sent<E> {
@@ -112,7 +150,6 @@ impl<E: Extent> Resource for Sent<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn what_is_heavy_is_left_out_and_the_rest_is_as_sent() {
@@ -132,5 +169,34 @@ mod tests {
         });
         assert_eq!(sent.value, expected);
         assert_eq!(sent.meta.resource_version.as_deref(), Some("7"));
+    }
+
+    #[test]
+    fn of_containers_the_ports_that_have_a_name_are_kept_and_of_pods_elsewhere_little_more_than_labels_and_addresses() {
+        let pod = json!({
+            "metadata": {"name": "a", "namespace": "b", "labels": {"x": "y"}, "annotations": {"long": "text"}},
+            "spec": {
+                "nodeName": "n2", "serviceAccountName": "s", "tolerations": [],
+                "containers": [
+                    {"name": "c", "image": "i", "ports": [{"name": "web", "containerPort": 80}, {"containerPort": 81}]},
+                    {"name": "d"},
+                ],
+            },
+            "status": {"podIP": "10.1.0.1", "podIPs": [{"ip": "10.1.0.1"}], "phase": "Running", "conditions": []},
+        });
+        let spec = json!({
+            "nodeName": "n2", "serviceAccountName": "s",
+            "containers": [{"ports": [{"name": "web", "containerPort": 80}]}],
+        });
+        let whole: Sent<Whole> = serde_json::from_value(pod.clone()).unwrap();
+        assert_eq!(whole.value["spec"]["containers"], spec["containers"]);
+        assert_eq!(whole.value["metadata"], pod["metadata"]);
+        let outline: Sent<Outline> = serde_json::from_value(pod).unwrap();
+        let expected = json!({
+            "metadata": {"name": "a", "namespace": "b", "labels": {"x": "y"}},
+            "spec": spec,
+            "status": {"podIP": "10.1.0.1", "podIPs": [{"ip": "10.1.0.1"}], "phase": "Running"},
+        });
+        assert_eq!(outline.value, expected);
     }
 }
