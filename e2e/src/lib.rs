@@ -18,6 +18,7 @@ pub mod netns;
 pub mod objects;
 pub mod packages;
 pub mod plan;
+pub mod pods;
 pub mod prober;
 pub mod process;
 pub mod programs;
