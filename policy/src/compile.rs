@@ -1,116 +1,155 @@
-//! From rules to the program. A pod's chains and a set's members each follow from the scene alone, so that one of them is
-//! compiled by the same function as all.
+//! From rules to the program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use model::Protocol;
 use model::object::PortMatch;
 
-use crate::program::{Chain, Chains, Members, Program, RuleRef, Set, SetKey, SetSource, Step, Target};
+use crate::program::{
+    Action, Chain, ChainKey, Chains, End, EndpointKey, HostChains, Item, Members, MembersKind, Program, Rest, RuleRef,
+    Sense, Set, SetKey, Step, Test, TierChain,
+};
 use crate::ranges::Ranges;
-use crate::rules::{Direction, EVERY_PORT, Peer, Policy, Ports, Rule};
+use crate::rules::{Direction, EVERY_PORT, Peer, Pods, Policy, Ports, Rule};
 use crate::scene::{Endpoint, Scene};
 
-/// The sets that chains name, by what they are made of.
-pub type Sources = BTreeMap<SetKey, SetSource>;
+type Sets = BTreeMap<SetKey, Set>;
 
 /// The whole program.
 pub fn program(scene: &Scene) -> Program {
-    let mut sources = Sources::new();
-    let pods = scene
-        .endpoints()
-        .filter_map(|endpoint| chains(scene, endpoint, &mut sources).map(|chains| (endpoint.pod.clone(), chains)));
-    let pods = pods.collect();
-    let set = |source: SetSource| Set { members: members(scene, &source), source };
-    Program { sets: sources.into_iter().map(|(key, source)| (key, set(source))).collect(), pods }
+    let mut program = Program::default();
+    for endpoint in scene.endpoints() {
+        let chosen: Vec<(&str, Vec<&Policy>)> = scene
+            .tiers()
+            .iter()
+            .map(|tier| {
+                (tier.name.as_str(), tier.policies.iter().filter(|p| p.subject.choose(endpoint, scene)).collect())
+            })
+            .collect();
+        let [ingress, egress] = Direction::ALL.map(|direction| {
+            let chain = chain(scene, &chosen, endpoint, direction, &mut program.sets)?;
+            let key = ChainKey::of(&chain);
+            program.chains.entry(key.clone()).or_insert_with(|| Arc::new(chain));
+            Some(key)
+        });
+        if ingress.is_some() || egress.is_some() {
+            let chains = Chains { ingress, egress, host: HostChains::default() };
+            program.endpoints.insert(EndpointKey::Pod(endpoint.pod.clone()), chains);
+        }
+    }
+    program
 }
 
-/// A pod's chains; None if no policy is about it. What they name is added to `sources`.
-pub fn chains(scene: &Scene, endpoint: &Endpoint, sources: &mut Sources) -> Option<Chains> {
-    let policies = scene.tiers().iter().flat_map(|tier| &tier.policies);
-    let policies: Vec<&Policy> = policies.filter(|policy| policy.subject.choose(endpoint, scene)).collect();
-    let [ingress, egress] = Direction::ALL.map(|direction| chain(&policies, endpoint, direction, sources));
-    (ingress.is_some() || egress.is_some()).then_some(Chains { ingress, egress })
-}
-
-fn chain(policies: &[&Policy], endpoint: &Endpoint, direction: Direction, sources: &mut Sources) -> Option<Chain> {
-    let mut chain = Chain { steps: Vec::new(), isolated_by: Vec::new() };
-    for policy in policies {
-        let Some(rules) = policy.rules(direction) else { continue };
-        chain.isolated_by.push(policy.key.clone());
-        for (index, rule) in rules.iter().enumerate() {
-            let peers = rule.peers.as_deref().map(|peers| name(peers_source(peers), sources));
-            for target in targets(rule, endpoint, direction, sources) {
-                let same = |step: &Step| step.peers == peers && step.target == target;
-                // What an earlier rule allows already need not be asked again.
-                if !chain.steps.iter().any(same) {
-                    let rule = RuleRef { policy: policy.key.clone(), index };
-                    chain.steps.push(Step { peers: peers.clone(), target, rule });
+fn chain(
+    scene: &Scene,
+    chosen: &[(&str, Vec<&Policy>)],
+    endpoint: &Endpoint,
+    direction: Direction,
+    sets: &mut Sets,
+) -> Option<Chain> {
+    let mut tiers = Vec::new();
+    for (tier, policies) in chosen {
+        let (mut items, mut isolating) = (Vec::new(), Vec::new());
+        for policy in policies {
+            let Some(rules) = policy.rules(direction) else { continue };
+            isolating.push(policy.key.clone());
+            for (index, rule) in rules.iter().enumerate() {
+                let rule_ref = RuleRef { policy: policy.key.clone(), direction, index };
+                for tests in alternatives(scene, rule, endpoint, direction, sets) {
+                    items.push(Item::Step(Arc::new(Step { tests, action: Action::Allow, rule: rule_ref.clone() })));
                 }
             }
         }
+        if !isolating.is_empty() {
+            tiers.push(TierChain { tier: tier.to_string(), items, end: End::Deny { policies: isolating } });
+        }
     }
-    (!chain.isolated_by.is_empty()).then_some(chain)
+    (!tiers.is_empty()).then_some(Chain { tiers, rest: Rest::Allow })
 }
 
-/// What a rule lets be connected to; nothing if it names only ports that the pod does not have.
-fn targets(rule: &Rule, endpoint: &Endpoint, direction: Direction, sources: &mut Sources) -> Vec<Target> {
-    let Some(ports) = &rule.ports else { return vec![Target::Every] };
-    let target = |Ports { protocol, which }: &Ports| match (which, direction) {
-        (None, _) => vec![Target::Protocol(*protocol)],
-        (Some(PortMatch::Numbers(range)), _) if *range == EVERY_PORT => vec![Target::Protocol(*protocol)],
-        (Some(PortMatch::Numbers(range)), _) => vec![Target::Ports(*protocol, range.clone())],
+/// A rule as lists of tests, of which any allows.
+fn alternatives(
+    scene: &Scene,
+    rule: &Rule,
+    endpoint: &Endpoint,
+    direction: Direction,
+    sets: &mut Sets,
+) -> Vec<Vec<Test>> {
+    let peers = match &rule.peers {
+        None => vec![vec![]],
+        Some(peers) => {
+            let side = |key| match direction {
+                Direction::Ingress => vec![Test::Source(key, Sense::Is)],
+                Direction::Egress => vec![Test::Destination(key, Sense::Is)],
+            };
+            peer_sets(scene, peers, sets).into_iter().map(side).collect()
+        }
+    };
+    let ports = match &rule.ports {
+        None => vec![vec![]],
+        Some(ports) => ports.iter().flat_map(|ports| targets(scene, ports, endpoint, direction, sets)).collect(),
+    };
+    let both = |peer: &Vec<Test>| {
+        let peer = peer.clone();
+        ports.iter().map(move |port| port.iter().cloned().chain(peer.clone()).collect()).collect::<Vec<Vec<Test>>>()
+    };
+    peers.iter().flat_map(both).collect()
+}
+
+fn peer_sets(scene: &Scene, peers: &[Peer], sets: &mut Sets) -> Vec<SetKey> {
+    let texts = |of: &dyn Fn(&Peer) -> bool| {
+        let texts: BTreeSet<String> = peers.iter().filter(|peer| of(peer)).map(Peer::to_string).collect();
+        texts.into_iter().collect::<Vec<_>>().join(" | ")
+    };
+    let pods: Vec<&Pods> =
+        peers.iter().filter_map(|p| if let Peer::Pods(pods) = p { Some(pods) } else { None }).collect();
+    let nets = peers.iter().filter_map(|peer| match peer {
+        Peer::Net { cidr, except } => Some((*cidr, except.clone())),
+        Peer::Pods(_) => None,
+    });
+    let mut keys = Vec::new();
+    if !pods.is_empty() {
+        let chosen = scene.endpoints().filter(|endpoint| pods.iter().any(|pods| pods.choose(endpoint, scene)));
+        let members = Members::Addresses(chosen.flat_map(|endpoint| endpoint.addresses.iter().copied()).collect());
+        keys.push(add(&texts(&|peer| matches!(peer, Peer::Pods(_))), members, sets));
+    }
+    if pods.len() < peers.len() {
+        let members = Members::Nets(Ranges::new([], nets));
+        keys.push(add(&texts(&|peer| matches!(peer, Peer::Net { .. })), members, sets));
+    }
+    keys
+}
+
+/// What a rule lets be connected to; nothing if it names only a port that the pod does not have.
+fn targets(scene: &Scene, ports: &Ports, endpoint: &Endpoint, direction: Direction, sets: &mut Sets) -> Vec<Vec<Test>> {
+    let protocol = Test::Protocol(ports.protocol, Sense::Is);
+    let numbers = |range| Test::DestinationPorts(vec![range], Sense::Is);
+    match (&ports.which, direction) {
+        (None, _) => vec![vec![protocol]],
+        (Some(PortMatch::Numbers(range)), _) if *range == EVERY_PORT => vec![vec![protocol]],
+        (Some(PortMatch::Numbers(range)), _) => vec![vec![protocol, numbers(range.clone())]],
         // The pod connected to is this one: its own names count.
-        (Some(PortMatch::Name(port)), Direction::Ingress) => {
-            endpoint.named_ports(port, *protocol).map(|number| Target::Ports(*protocol, number..=number)).collect()
+        (Some(PortMatch::Name(name)), Direction::Ingress) => endpoint
+            .named_ports(name, ports.protocol)
+            .map(|number| vec![protocol.clone(), numbers(number..=number)])
+            .collect(),
+        (Some(PortMatch::Name(name)), Direction::Egress) => {
+            let about = format!("port {name:?}/{}", ports.protocol);
+            let key = add(&about, Members::Sockets(sockets(scene, name, ports.protocol)), sets);
+            vec![vec![protocol, Test::DestinationSocket(key, Sense::Is)]]
         }
-        (Some(PortMatch::Name(port)), Direction::Egress) => {
-            vec![Target::Socket(name(SetSource::NamedPort(port.clone(), *protocol), sources))]
-        }
-    };
-    ports.iter().flat_map(target).collect()
+    }
 }
 
-/// The same peers, however often and in whatever order they are written, are one set.
-fn peers_source(peers: &[Peer]) -> SetSource {
-    let mut peers: Vec<(String, Peer)> = peers.iter().map(|peer| (peer.to_string(), peer.clone())).collect();
-    peers.sort_by(|a, b| a.0.cmp(&b.0));
-    peers.dedup_by(|a, b| a.0 == b.0);
-    SetSource::Peers(peers.into_iter().map(|(_, peer)| peer).collect())
-}
-
-fn name(source: SetSource, sources: &mut Sources) -> SetKey {
-    let text = match &source {
-        SetSource::Peers(peers) => peers.iter().map(Peer::to_string).collect::<Vec<_>>().join(" | "),
-        SetSource::NamedPort(name, protocol) => format!("port {name:?}/{protocol}"),
-    };
-    let key = SetKey(text.into());
-    sources.entry(key.clone()).or_insert(source);
+fn add(about: &str, members: Members, sets: &mut Sets) -> SetKey {
+    let kind: MembersKind = members.kind();
+    let key = SetKey::of(kind, about);
+    sets.entry(key.clone()).or_insert_with(|| Set { about: about.into(), members });
     key
 }
 
-/// What is in a set.
-pub fn members(scene: &Scene, source: &SetSource) -> Members {
-    match source {
-        SetSource::NamedPort(name, protocol) => Members::Sockets(sockets(scene, name, *protocol)),
-        SetSource::Peers(peers) => {
-            let pods: Vec<_> =
-                peers.iter().filter_map(|p| if let Peer::Pods(pods) = p { Some(pods) } else { None }).collect();
-            let chosen = scene.endpoints().filter(|endpoint| pods.iter().any(|pods| pods.choose(endpoint, scene)));
-            let nets = peers.iter().filter_map(|peer| match peer {
-                Peer::Net { cidr, except } => Some((*cidr, except.clone())),
-                Peer::Pods(_) => None,
-            });
-            Members::Addresses(Ranges::new(chosen.flat_map(|endpoint| endpoint.addresses.iter().copied()), nets))
-        }
-    }
-}
-
-fn sockets(
-    scene: &Scene,
-    name: &str,
-    protocol: Protocol,
-) -> std::collections::BTreeSet<(std::net::IpAddr, Protocol, u16)> {
+fn sockets(scene: &Scene, name: &str, protocol: Protocol) -> BTreeSet<crate::program::Socket> {
     let of = |endpoint: &'_ Endpoint| {
         let ports: Vec<u16> = endpoint.named_ports(name, protocol).collect();
         let each =

@@ -3,7 +3,8 @@
 use model::{Family, Protocol};
 use serde::Serialize;
 
-use crate::program::{Packet, Program, Verdict};
+use crate::decide::{Packet, Verdict};
+use crate::program::{EndpointKey, Program};
 use crate::rules::Direction;
 use crate::scene::{Endpoint, Scene};
 
@@ -45,8 +46,10 @@ pub fn matrix(scene: &Scene, program: &Program, protocols: &[Protocol], ports: &
 fn row(program: &Program, from: &Endpoint, to: &Endpoint, protocol: Protocol, port: u16) -> Option<Row> {
     let common = |family| Some((from.address(family)?, to.address(family)?));
     let (source, destination) = Family::ALL.into_iter().find_map(common)?;
-    let packet = Packet { from: source, to: destination, protocol, port };
-    let of = |endpoint: &Endpoint, direction| program.decide(&endpoint.pod, direction, &packet).verdict();
+    let packet = Packet::to_port(source, destination, protocol, port);
+    let of = |endpoint: &Endpoint, direction| {
+        program.decide(&EndpointKey::Pod(endpoint.pod.clone()), direction, &packet).verdict()
+    };
     let (ingress, egress) = if from.pod == to.pod {
         (Verdict::Allowed, Verdict::Allowed)
     } else {

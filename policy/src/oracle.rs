@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use model::Protocol;
 use model::object::{Namespace, NetworkPolicy, Pod, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
 
-use crate::program::{Packet, Verdict};
+use crate::decide::{Head, Packet, Verdict};
 use crate::rules::Direction;
 
 /// Objects as they are.
@@ -26,6 +26,9 @@ impl Objects {
         let chosen = |policy: &&NetworkPolicy| {
             pod.reference().namespace == policy.namespace() && policy.pods.chooses(&pod.meta.labels)
         };
+        if packet.from == packet.to {
+            return Verdict::Allowed;
+        }
         let mut isolated = false;
         for policy in self.policies.iter().filter(chosen) {
             let rules = match direction {
@@ -74,7 +77,7 @@ impl Objects {
         port.protocol == packet.protocol
             && match &port.port {
                 None => true,
-                Some(PortMatch::Numbers(range)) => range.contains(&packet.port),
+                Some(PortMatch::Numbers(range)) => port_of(packet).is_some_and(|port| range.contains(&port)),
                 Some(PortMatch::Name(name)) => self.at(packet.to).any(|pod| has_port(pod, name, packet)),
             }
     }
@@ -85,6 +88,13 @@ impl Objects {
 }
 
 fn has_port(pod: &Pod, name: &str, packet: &Packet) -> bool {
-    let is = |protocol: Protocol, port: u16| protocol == packet.protocol && port == packet.port;
+    let is = |protocol: Protocol, port: u16| protocol == packet.protocol && Some(port) == port_of(packet);
     pod.ports.iter().any(|port| port.name == name && is(port.protocol, port.port))
+}
+
+fn port_of(packet: &Packet) -> Option<u16> {
+    match packet.head {
+        Head::Ports { destination, .. } => Some(destination),
+        _ => None,
+    }
 }

@@ -1,208 +1,378 @@
-//! What runs: sets of addresses, and for every pod and direction a chain of steps; and what it decides about a packet.
+//! What runs: sets of addresses, chains of steps, and which chains are whose.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use model::object::ObjectKey;
-use model::{PodRef, Protocol};
+use model::{Family, PodRef, Protocol};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::ranges::Ranges;
-use crate::rules::{Direction, Peer};
+use crate::rules::Direction;
 
-/// The compiled policies. What does not depend on a pod, its chains, is shared: sets, by what they are made of.
+/// The compiled policies. Sets and chains are shared: by what they are made of, and by what they say.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Program {
     /// Every set that a chain names.
     pub sets: BTreeMap<SetKey, Set>,
-    /// The chains of every pod that a policy is about. A pod that is not here is open in both directions.
-    pub pods: BTreeMap<PodRef, Chains>,
+    /// Every chain that an endpoint has. A chain never changes: another one takes its place.
+    pub chains: BTreeMap<ChainKey, Arc<Chain>>,
+    /// The chains of every endpoint that a policy is about. A pod that is not here is open in both directions.
+    pub endpoints: BTreeMap<EndpointKey, Chains>,
 }
 
-/// The chains of a pod.
-#[derive(Debug, Clone, PartialEq)]
+/// Whose traffic: what policies are enforced for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EndpointKey {
+    /// A pod's.
+    Pod(PodRef),
+    /// The node's own, by the name of its HostEndpoint.
+    Host(String),
+}
+
+impl fmt::Display for EndpointKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EndpointKey::Pod(pod) => write!(f, "{}/{}", pod.namespace, pod.name),
+            EndpointKey::Host(name) => write!(f, "HostEndpoint/{name}"),
+        }
+    }
+}
+
+/// The chains of an endpoint; None: it is open in that direction.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chains {
-    /// For what comes in; None: it is open.
-    pub ingress: Option<Chain>,
-    /// For what goes out; None: it is open.
-    pub egress: Option<Chain>,
+    /// For what comes in.
+    pub ingress: Option<ChainKey>,
+    /// For what goes out.
+    pub egress: Option<ChainKey>,
+    /// What only a HostEndpoint has.
+    pub host: HostChains,
 }
 
-/// Steps in order; what matches none of them is blocked.
-#[derive(Debug, Clone, PartialEq)]
+/// The further chains of a HostEndpoint; `ingress` and `egress` are for the host's own processes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostChains {
+    /// What comes in to be forwarded (`applyOnForward`).
+    pub forward_ingress: Option<ChainKey>,
+    /// What goes out after it was forwarded (`applyOnForward`).
+    pub forward_egress: Option<ChainKey>,
+    /// What comes in, before connections are tracked (`doNotTrack`).
+    pub untracked_ingress: Option<ChainKey>,
+    /// What goes out, before connections are tracked (`doNotTrack`).
+    pub untracked_egress: Option<ChainKey>,
+    /// What comes in, before a Service's address is translated (`preDNAT`).
+    pub pre_dnat: Option<ChainKey>,
+}
+
+/// Tiers in the order in which they are asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Chain {
-    /// The first that matches allows.
-    pub steps: Vec<Step>,
-    /// The policies that choose the pod in this direction: why it is not open.
-    pub isolated_by: Vec<ObjectKey>,
+    /// The first that decides, decides.
+    pub tiers: Vec<TierChain>,
+    /// What becomes of a packet that every tier has passed on.
+    pub rest: Rest,
 }
 
-/// Allows what matches all of it.
-#[derive(Debug, Clone, PartialEq)]
+/// After the last tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rest {
+    /// Allowed: a pod, as its namespace has it.
+    Allow,
+    /// Denied: a host that nobody has opened.
+    Deny,
+}
+
+/// The policies of one tier that are about an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TierChain {
+    /// The tier's name.
+    pub tier: String,
+    /// In the order in which they are asked.
+    pub items: Vec<Item>,
+    /// What becomes of a packet that none of them decides.
+    pub end: End,
+}
+
+/// The end of a tier.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Denied: these policies are about the endpoint.
+    Deny {
+        /// In the order in which they are asked.
+        policies: Vec<ObjectKey>,
+    },
+    /// The next tier decides.
+    Pass,
+    /// Denied: nobody has told of the pod yet, and there are policies that may be about it.
+    Unknown,
+}
+
+/// What is asked in a tier.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Item {
+    /// Decides what matches it.
+    Step(Arc<Step>),
+    /// Decides nothing: what its steps would decide is counted.
+    Staged {
+        /// The staged policy.
+        policy: ObjectKey,
+        /// Its steps; the first that matches would decide.
+        steps: Vec<Arc<Step>>,
+    },
+}
+
+/// Does something with what passes all of its tests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Step {
-    /// The other side is in this set; None: anyone.
-    pub peers: Option<SetKey>,
-    /// What is connected to.
-    pub target: Target,
-    /// Where it comes from.
+    /// All of them must hold; none: always.
+    pub tests: Vec<Test>,
+    /// What it does.
+    pub action: Action,
+    /// Where it comes from. One rule may become several steps.
     pub rule: RuleRef,
 }
 
-/// What is connected to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// Anything.
-    Every,
-    /// Any port of a protocol.
-    Protocol(Protocol),
-    /// Ports of a protocol.
-    Ports(Protocol, RangeInclusive<u16>),
-    /// An address with a port that are together in this set.
-    Socket(SetKey),
+/// What a step does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Action {
+    /// The packet passes, whatever later tiers say.
+    Allow,
+    /// It does not.
+    Deny,
+    /// The next tier decides.
+    Pass,
+    /// It is logged, and asked on.
+    Log,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Whether something has to be so, or must not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sense {
+    /// It has to be so.
+    Is,
+    /// It must not be so.
+    Not,
+}
+
+impl Sense {
+    /// Whether a fact is as it has to be.
+    pub fn holds(self, fact: bool) -> bool {
+        match self {
+            Sense::Is => fact,
+            Sense::Not => !fact,
+        }
+    }
+}
+
+/// One question to a packet. Those about ports and ICMP come only after one that settles the protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Test {
+    /// It is of this family.
+    Family(Family),
+    /// Its protocol.
+    Protocol(Protocol, Sense),
+    /// Its source is in a set of addresses or nets.
+    Source(SetKey, Sense),
+    /// Its destination is in a set of addresses or nets.
+    Destination(SetKey, Sense),
+    /// Its source port is in any of these.
+    SourcePorts(Vec<RangeInclusive<u16>>, Sense),
+    /// Its destination port is in any of these.
+    DestinationPorts(Vec<RangeInclusive<u16>>, Sense),
+    /// Its source address, protocol and source port are together in a set of sockets.
+    SourceSocket(SetKey, Sense),
+    /// Its destination address, protocol and destination port are together in a set of sockets.
+    DestinationSocket(SetKey, Sense),
+    /// Its ICMP or ICMPv6 type and code.
+    Icmp {
+        /// Type.
+        kind: u8,
+        /// Code; None is any.
+        code: Option<u8>,
+        /// Whether it has to be so.
+        sense: Sense,
+    },
+}
+
+impl Test {
+    /// The set that it names.
+    pub fn set(&self) -> Option<&SetKey> {
+        match self {
+            Test::Source(key, _)
+            | Test::Destination(key, _)
+            | Test::SourceSocket(key, _)
+            | Test::DestinationSocket(key, _) => Some(key),
+            _ => None,
+        }
+    }
 }
 
 /// A rule of a policy.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RuleRef {
     /// The policy.
     pub policy: ObjectKey,
-    /// The direction's rule, counted from 0 as in `spec.ingress[0]`.
+    /// Of which list.
+    pub direction: Direction,
+    /// Counted from 0 as in `spec.ingress[0]`.
     pub index: usize,
 }
 
-/// What a set is made of, as text: the same text, the same set.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SetKey(pub(crate) Arc<str>);
+impl fmt::Display for RuleRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}[{}]", self.policy, self.direction, self.index)
+    }
+}
 
+/// Which set: a short hash of what it is made of, behind a word for what it holds: `pods-`, `nets-` or `ports-`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SetKey(Arc<str>);
+
+/// Which chain: a short hash of what it says.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChainKey(Arc<str>);
+
+impl SetKey {
+    /// Of a set of members of this kind that is made of what the text tells.
+    pub fn of(kind: MembersKind, text: &str) -> SetKey {
+        let word = match kind {
+            MembersKind::Addresses => "pods",
+            MembersKind::Nets => "nets",
+            MembersKind::Sockets => "ports",
+        };
+        SetKey(format!("{word}-{}", digest(&text)).into())
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 impl fmt::Display for SetKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
+impl ChainKey {
+    /// Of a chain.
+    pub fn of(chain: &Chain) -> ChainKey {
+        ChainKey(digest(chain).into())
+    }
+
+    /// As it is written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Display for ChainKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// 20 hexadecimal digits: nobody finds another content with the same.
+fn digest(content: &impl Hash) -> String {
+    struct Digester(Sha256);
+    impl Hasher for Digester {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut digester = Digester(Sha256::new());
+    content.hash(&mut digester);
+    digester.0.finalize().iter().take(10).map(|octet| format!("{octet:02x}")).collect()
+}
+
 /// A set: what it is made of, and what is in it now.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Set {
-    /// What it is made of.
-    pub source: SetSource,
+    /// What it is made of, for people: the selector, the nets, the port's name.
+    pub about: Arc<str>,
     /// What is in it.
     pub members: Members,
-}
-
-/// What a set is made of.
-#[derive(Debug, Clone, PartialEq)]
-pub enum SetSource {
-    /// The addresses of any of these.
-    Peers(Vec<Peer>),
-    /// Addresses with ports that pods have given this name.
-    NamedPort(String, Protocol),
 }
 
 /// What is in a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Members {
-    /// Addresses.
-    Addresses(Ranges),
+    /// Addresses of pods and hosts: each may come and go.
+    Addresses(BTreeSet<IpAddr>),
+    /// Nets, as disjoint ranges.
+    Nets(Ranges),
     /// Addresses, protocols and ports.
-    Sockets(BTreeSet<(IpAddr, Protocol, u16)>),
+    Sockets(BTreeSet<Socket>),
 }
 
-/// The first packet of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packet {
-    /// Its source.
-    pub from: IpAddr,
-    /// Its destination, after any translation for a Service.
-    pub to: IpAddr,
-    /// Its protocol.
-    pub protocol: Protocol,
-    /// Its destination port.
-    pub port: u16,
+/// An address with a port.
+pub type Socket = (IpAddr, Protocol, u16);
+
+/// What kind of members a set has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MembersKind {
+    /// [`Members::Addresses`].
+    Addresses,
+    /// [`Members::Nets`].
+    Nets,
+    /// [`Members::Sockets`].
+    Sockets,
 }
 
-/// Whether a packet passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// It does.
-    Allowed,
-    /// It does not.
-    Blocked,
-}
-
-impl Verdict {
-    /// Allowed if both are.
-    pub fn and(self, other: Verdict) -> Verdict {
-        if self == Verdict::Allowed { other } else { self }
+impl Members {
+    /// Of a kind, none yet.
+    pub fn none(kind: MembersKind) -> Members {
+        match kind {
+            MembersKind::Addresses => Members::Addresses(BTreeSet::new()),
+            MembersKind::Nets => Members::Nets(Ranges::default()),
+            MembersKind::Sockets => Members::Sockets(BTreeSet::new()),
+        }
     }
-}
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Verdict::Allowed => "allowed",
-            Verdict::Blocked => "blocked",
-        })
-    }
-}
-
-/// A verdict with its reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// Allowed: no policy is about the pod in this direction.
-    Open,
-    /// Allowed by a rule.
-    Rule(RuleRef),
-    /// Blocked: these policies are about the pod, and none of their rules matches.
-    NoRule(Vec<ObjectKey>),
-}
-
-impl Decision {
-    /// The verdict.
-    pub fn verdict(&self) -> Verdict {
+    /// Which kind.
+    pub fn kind(&self) -> MembersKind {
         match self {
-            Decision::Open | Decision::Rule(_) => Verdict::Allowed,
-            Decision::NoRule(_) => Verdict::Blocked,
-        }
-    }
-}
-
-impl Program {
-    /// What the pod's policies say of a packet to it or from it.
-    pub fn decide(&self, pod: &PodRef, direction: Direction, packet: &Packet) -> Decision {
-        let chains = self.pods.get(pod);
-        let chain = chains.and_then(|chains| match direction {
-            Direction::Ingress => chains.ingress.as_ref(),
-            Direction::Egress => chains.egress.as_ref(),
-        });
-        let Some(chain) = chain else { return Decision::Open };
-        let peer = match direction {
-            Direction::Ingress => packet.from,
-            Direction::Egress => packet.to,
-        };
-        match chain.steps.iter().find(|step| self.matches(step, peer, packet)) {
-            Some(step) => Decision::Rule(step.rule.clone()),
-            None => Decision::NoRule(chain.isolated_by.clone()),
+            Members::Addresses(_) => MembersKind::Addresses,
+            Members::Nets(_) => MembersKind::Nets,
+            Members::Sockets(_) => MembersKind::Sockets,
         }
     }
 
-    fn matches(&self, step: &Step, peer: IpAddr, packet: &Packet) -> bool {
-        let target = match &step.target {
-            Target::Every => true,
-            Target::Protocol(protocol) => *protocol == packet.protocol,
-            Target::Ports(protocol, ports) => *protocol == packet.protocol && ports.contains(&packet.port),
-            Target::Socket(key) => match self.sets.get(key).map(|set| &set.members) {
-                Some(Members::Sockets(sockets)) => sockets.contains(&(packet.to, packet.protocol, packet.port)),
-                _ => false,
-            },
-        };
-        target
-            && step.peers.as_ref().is_none_or(|key| match self.sets.get(key).map(|set| &set.members) {
-                Some(Members::Addresses(ranges)) => ranges.contains(peer),
-                _ => false,
-            })
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Members::Addresses(addresses) => addresses.is_empty(),
+            Members::Nets(ranges) => ranges.is_empty(),
+            Members::Sockets(sockets) => sockets.is_empty(),
+        }
+    }
+
+    /// Whether an address is in it; never in a set of sockets.
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        match self {
+            Members::Addresses(addresses) => addresses.contains(&address),
+            Members::Nets(ranges) => ranges.contains(address),
+            Members::Sockets(_) => false,
+        }
+    }
+
+    /// Whether a socket is in it; never in a set of addresses or nets.
+    pub fn has_socket(&self, socket: &Socket) -> bool {
+        matches!(self, Members::Sockets(sockets) if sockets.contains(socket))
     }
 }

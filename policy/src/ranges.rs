@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use model::{Family, Prefix};
 
 /// Addresses of both families.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Ranges {
     ipv4: Vec<(u128, u128)>,
     ipv6: Vec<(u128, u128)>,

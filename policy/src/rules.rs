@@ -10,11 +10,13 @@ use std::ops::RangeInclusive;
 use model::object::{Kind, NetworkPolicy, ObjectKey, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
 use model::selector::Selector;
 use model::{Prefix, Protocol};
+use serde::{Deserialize, Serialize};
 
 use crate::scene::{Endpoint, Scene};
 
-/// Which way a connection goes, seen from a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Which way a connection goes, seen from an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// To the pod.
     Ingress,

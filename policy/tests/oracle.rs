@@ -11,7 +11,7 @@ use model::selector::{Labels, Selector};
 use model::{Prefix, Protocol};
 use policy::oracle::Objects;
 use policy::rules::Direction;
-use policy::{Packet, Scene, compile};
+use policy::{EndpointKey, Packet, Scene, compile};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -122,8 +122,8 @@ proptest! {
             for (other, protocol, port) in &packets {
                 let Some(own) = pod.addresses.iter().find(|a| a.is_ipv4() == other.is_ipv4()) else { continue };
                 for (direction, from, to) in [(Direction::Ingress, *other, *own), (Direction::Egress, *own, *other)] {
-                    let packet = Packet { from, to, protocol: *protocol, port: *port };
-                    let fast = program.decide(&pod.reference(), direction, &packet);
+                    let packet = Packet::to_port(from, to, *protocol, *port);
+                    let fast = program.decide(&EndpointKey::Pod(pod.reference()), direction, &packet);
                     prop_assert_eq!(fast.verdict(), objects.decide(pod, direction, &packet), "{:?} {} {:?}: {:?}", pod.reference(), direction, packet, fast);
                 }
             }

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use model::object::{Document, Object, read_value};
 use model::{PodRef, Protocol};
-use policy::{Scene, Verdict, compile, matrix};
+use policy::{EndpointKey, Scene, Verdict, compile, matrix};
 use serde_json::{Value, json};
 
 fn cases() -> Vec<Value> {
@@ -100,25 +100,24 @@ fn a_rule_is_named_as_the_reason() {
             "spec": {"containers": [{"ports": [{"name": "http", "containerPort": 8080}]}]}, "status": {"podIP": ip}}),
         )
     };
-    let scene =
-        Scene::new(&[object(policy), pod("one", "10.0.0.1", json!({"a": "b"})), pod("two", "10.0.0.2", json!({}))]);
+    let scene = Scene::new(&[
+        object(policy),
+        pod("one", "10.0.0.1", json!({"a": "b"})),
+        pod("two", "10.0.0.2", json!({})),
+        pod("three", "10.0.0.3", json!({"a": "b"})),
+    ]);
     let program = compile::program(&scene);
-    let one = PodRef { namespace: "x".into(), name: "one".into() };
+    let one = EndpointKey::Pod(PodRef { namespace: "x".into(), name: "one".into() });
     let decide = |from: &str, port| {
-        let packet = policy::Packet {
-            from: from.parse().unwrap(),
-            to: "10.0.0.1".parse().unwrap(),
-            protocol: Protocol::TCP,
-            port,
-        };
+        let packet = policy::Packet::to_port(from.parse().unwrap(), "10.0.0.1".parse().unwrap(), Protocol::TCP, port);
         program.decide(&one, policy::rules::Direction::Ingress, &packet)
     };
     let rule = |decision| match decision {
-        policy::Decision::Rule(rule) => rule.index,
+        policy::Decision::Allowed(rule) => rule.index,
         other => panic!("{other:?}"),
     };
-    assert_eq!(rule(decide("10.0.0.1", 1)), 0, "a pod with the label");
+    assert_eq!(rule(decide("10.0.0.3", 1)), 0, "a pod with the label");
     assert_eq!(rule(decide("10.0.0.2", 8080)), 1, "the port of that name");
     assert_eq!(decide("10.0.0.2", 80).verdict(), Verdict::Blocked);
-    assert!(matches!(decide("192.0.2.1", 80), policy::Decision::NoRule(by) if by.len() == 1));
+    assert!(matches!(decide("192.0.2.1", 80), policy::Decision::TierEnd { policies, .. } if policies.len() == 1));
 }

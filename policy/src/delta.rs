@@ -1,0 +1,41 @@
+//! What changed in a program: enough to bring a copy of it up to date, and no more than that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::program::{ChainKey, EndpointKey, Members, SetKey};
+
+/// From one program to the next. What was made is found in the program itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Delta {
+    /// Sets that were made, that are gone, or whose members changed.
+    pub sets: BTreeMap<SetKey, SetChange>,
+    /// Chains that are new.
+    pub chains_made: BTreeSet<ChainKey>,
+    /// Chains that no endpoint has any more.
+    pub chains_gone: BTreeSet<ChainKey>,
+    /// Endpoints that have other chains now, or none.
+    pub endpoints: BTreeSet<EndpointKey>,
+}
+
+/// What happened to a set.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SetChange {
+    /// It is new.
+    Made,
+    /// No chain names it any more.
+    Gone,
+    /// It has other members.
+    Members {
+        /// Those that it did not have before; of nets, ranges that were not ranges of it before.
+        added: Members,
+        /// Those that it does not have any more.
+        removed: Members,
+    },
+}
+
+impl Delta {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.sets.is_empty() && self.chains_made.is_empty() && self.chains_gone.is_empty() && self.endpoints.is_empty()
+    }
+}
