@@ -11,6 +11,7 @@ use dataplane::linux::{links, nexthops, nft, sysctl};
 use dataplane::nexthop::ActualNexthop;
 use dataplane::ours::Ours;
 use dataplane::requests::Work;
+use dataplane::ruleset::Ruleset;
 use dataplane::want::{Nat, Tunnel};
 use model::Family;
 
@@ -221,7 +222,7 @@ fn set_nat(netlink: &mut Option<Netlink>, nat: &Nat) -> Result<bool, NetlinkErro
         Some(socket) => socket,
         None => Netlink::netfilter()?,
     };
-    let outcome = nft::settle(&mut socket, nat)?;
+    let outcome = nft::settle(&mut socket, Ruleset::treating(nat).as_ref())?;
     // Kept only if it worked: after a failure a new one is surer.
     *netlink = Some(socket);
     Ok(outcome != nft::Outcome::Same)

@@ -65,6 +65,21 @@ pub fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
+/// The value of the first attribute of a kind.
+pub fn find(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(kind, _)| *kind == wanted).map(|(_, value)| value)
+}
+
+/// The big-endian number in the first attribute of a kind.
+pub fn number(bytes: &[u8], wanted: u16) -> Option<u32> {
+    find(bytes, wanted).and_then(|value| value.try_into().ok()).map(u32::from_be_bytes)
+}
+
+/// The big-endian number of 64 bits in the first attribute of a kind.
+pub fn long_number(bytes: &[u8], wanted: u16) -> Option<u64> {
+    find(bytes, wanted).and_then(|value| value.try_into().ok()).map(u64::from_be_bytes)
+}
+
 /// The octet at an offset.
 pub fn u8_at(bytes: &[u8], offset: usize) -> Option<u8> {
     bytes.get(offset).copied()
@@ -112,6 +127,16 @@ impl<'a> Writer<'a> {
 
     /// A big-endian number, as nftables has it.
     pub fn number(&mut self, kind: u16, value: u32) {
+        self.octets(kind, &value.to_be_bytes());
+    }
+
+    /// A big-endian number of 16 bits.
+    pub fn short_number(&mut self, kind: u16, value: u16) {
+        self.octets(kind, &value.to_be_bytes());
+    }
+
+    /// A big-endian number of 64 bits.
+    pub fn long_number(&mut self, kind: u16, value: u64) {
         self.octets(kind, &value.to_be_bytes());
     }
 

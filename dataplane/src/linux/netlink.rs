@@ -88,13 +88,21 @@ pub enum NetlinkError {
     /// The one request of the call was refused.
     #[error("{0}")]
     Refused(Refusal),
+    /// One of many that go together was refused, and so were all.
+    #[error("{part}: {refusal}")]
+    RefusedPart {
+        /// What was asked for.
+        part: String,
+        /// The kernel's answer to it.
+        refusal: Refusal,
+    },
 }
 
 impl NetlinkError {
     /// The errno of a refusal.
     pub fn errno(&self) -> Option<i32> {
         match self {
-            NetlinkError::Refused(refusal) => Some(refusal.errno),
+            NetlinkError::Refused(refusal) | NetlinkError::RefusedPart { refusal, .. } => Some(refusal.errno),
             NetlinkError::Socket { error, .. } => error.raw_os_error(),
             _ => None,
         }
@@ -303,10 +311,10 @@ impl Netlink {
         self.run(&mut batch)?.all()
     }
 
-    /// Sends an nfnetlink transaction in one piece: all of it is committed or none.
+    /// Sends an nfnetlink transaction in one piece: all of it is committed, or none if any request is refused.
     ///
-    /// The first and last requests are the begin and end markers.
-    pub fn transaction(&mut self, batch: &mut Batch) -> Result<(), NetlinkError> {
+    /// The first and last requests are the begin and end markers; a refusal of the first is one of the whole.
+    pub fn transaction(&mut self, batch: &mut Batch) -> Result<Replies, NetlinkError> {
         let first = self.reserve(batch.len());
         batch.number(first);
         let last = batch.len().saturating_sub(2);
@@ -319,7 +327,7 @@ impl Netlink {
                 break;
             }
         }
-        replies.all().map(|_| ())
+        Ok(replies)
     }
 
     /// Everything that answers a GET request, each message read by `parse`; messages it makes nothing of are skipped.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use dataplane::linux::netlink::Netlink;
+use dataplane::linux::netlink::{Netlink, NetlinkError};
 use dataplane::linux::netns::{self, Netns};
 use dataplane::linux::nft::{self, Outcome};
 use dataplane::ruleset::Ruleset;
@@ -21,6 +21,10 @@ fn nat(masquerade: &[&str], inside: &[&str]) -> Nat {
     Nat { masquerade: prefixes(masquerade), inside: prefixes(inside), ..Nat::default() }
 }
 
+fn settle(netlink: &mut Netlink, want: &Nat) -> Result<Outcome, NetlinkError> {
+    nft::settle(netlink, Ruleset::treating(want).as_ref())
+}
+
 #[test]
 fn the_table_is_as_nft_lists_it_and_a_second_round_touches_nothing() {
     fresh(|| {
@@ -29,7 +33,7 @@ fn the_table_is_as_nft_lists_it_and_a_second_round_touches_nothing() {
             &["10.1.0.0/16", "2001:db8:1::/48"],
             &["10.1.0.0/16", "10.1.4.0/24", "10.9.0.0/16", "240.0.0.0/4", "2001:db8:1::/48"],
         );
-        assert_eq!(nft::settle(&mut netlink, &want).unwrap(), Outcome::Replaced("the table".into()));
+        assert_eq!(settle(&mut netlink, &want).unwrap(), Outcome::Changed("the table".into()));
         assert_eq!(
             sh("nft list ruleset"),
             "table inet margay {\n\
@@ -49,7 +53,7 @@ fn the_table_is_as_nft_lists_it_and_a_second_round_touches_nothing() {
         );
         assert_eq!(nft::read(&mut netlink).unwrap(), Ruleset::treating(&want));
         let handles = sh("nft -a list ruleset");
-        assert_eq!(nft::settle(&mut netlink, &want).unwrap(), Outcome::Same);
+        assert_eq!(settle(&mut netlink, &want).unwrap(), Outcome::Same);
         assert_eq!(sh("nft -a list ruleset"), handles, "handles would be new after a replacement");
     });
 }
@@ -61,7 +65,7 @@ fn the_end_of_packets_to_services_is_as_nft_lists_it_and_a_second_round_touches_
         for (strays, end) in [(Strays::Drop, "drop"), (Strays::Reject, "reject with icmpx admin-prohibited")] {
             let services = prefixes(&["10.96.0.0/16", "2001:db8:96::/112"]);
             let want = Nat { services, inside: prefixes(&["10.96.5.0/24"]), strays, ..Nat::default() };
-            assert!(matches!(nft::settle(&mut netlink, &want).unwrap(), Outcome::Replaced(_)));
+            assert!(matches!(settle(&mut netlink, &want).unwrap(), Outcome::Changed(_)));
             assert_eq!(
                 sh("nft list chain inet margay forward"),
                 format!(
@@ -74,7 +78,7 @@ fn the_end_of_packets_to_services_is_as_nft_lists_it_and_a_second_round_touches_
                 )
             );
             assert_eq!(nft::read(&mut netlink).unwrap(), Ruleset::treating(&want));
-            assert_eq!(nft::settle(&mut netlink, &want).unwrap(), Outcome::Same);
+            assert_eq!(settle(&mut netlink, &want).unwrap(), Outcome::Same);
         }
     });
 }
@@ -84,7 +88,7 @@ fn any_change_by_hand_is_seen_and_mended() {
     fresh(|| {
         let mut netlink = Netlink::netfilter().unwrap();
         let want = nat(&["10.1.0.0/16"], &["10.1.0.0/16", "10.9.0.0/16"]);
-        nft::settle(&mut netlink, &want).unwrap();
+        settle(&mut netlink, &want).unwrap();
         let right = sh("nft list ruleset");
         for (harm, difference) in [
             ("nft flush ruleset", "the table"),
@@ -102,7 +106,7 @@ fn any_change_by_hand_is_seen_and_mended() {
             ),
         ] {
             sh(harm);
-            assert_eq!(nft::settle(&mut netlink, &want).unwrap(), Outcome::Replaced(difference.into()), "{harm}");
+            assert_eq!(settle(&mut netlink, &want).unwrap(), Outcome::Changed(difference.into()), "{harm}");
             assert_eq!(sh("nft list ruleset"), right, "{harm}");
         }
     });
@@ -116,12 +120,9 @@ fn tables_of_others_are_never_touched() {
             "nft 'add table ip margay; add table inet other; add chain inet other c { type nat hook postrouting priority 0; }'",
         );
         let before = sh("nft -a list ruleset");
-        assert_eq!(
-            nft::settle(&mut netlink, &nat(&["10.1.0.0/16"], &[])).unwrap(),
-            Outcome::Replaced("the table".into())
-        );
-        assert_eq!(nft::settle(&mut netlink, &nat(&[], &["10.1.0.0/16"])).unwrap(), Outcome::Removed);
-        assert_eq!(nft::settle(&mut netlink, &nat(&[], &[])).unwrap(), Outcome::Same);
+        assert_eq!(settle(&mut netlink, &nat(&["10.1.0.0/16"], &[])).unwrap(), Outcome::Changed("the table".into()));
+        assert_eq!(settle(&mut netlink, &nat(&[], &["10.1.0.0/16"])).unwrap(), Outcome::Removed);
+        assert_eq!(settle(&mut netlink, &nat(&[], &[])).unwrap(), Outcome::Same);
         assert_eq!(sh("nft -a list ruleset"), before);
     });
 }
@@ -134,8 +135,8 @@ fn thousands_of_pools_go_in_one_transaction_and_come_back_the_same() {
             .map(|n| Prefix::masked(IpAddr::from((0x0a00_0000 + n * 512).to_be_bytes()), 24).unwrap())
             .collect();
         let want = Nat { masquerade: pools.clone(), inside: pools, ..Nat::default() };
-        nft::settle(&mut netlink, &want).unwrap();
-        assert_eq!(nft::settle(&mut netlink, &want).unwrap(), Outcome::Same);
+        settle(&mut netlink, &want).unwrap();
+        assert_eq!(settle(&mut netlink, &want).unwrap(), Outcome::Same);
     });
 }
 
@@ -159,13 +160,13 @@ fn what_leaves_the_pools_comes_from_the_node_and_what_stays_inside_from_the_pod(
         // The way back, which a host outside does not know of a pod; here it may, as the source is what is looked at.
         far.run(|| sh("ip route add default via 192.0.2.1; ip -6 route add default via 2001:db8:f::1")).unwrap();
         let want = nat(&["10.1.0.0/16", "2001:db8:1::/48"], &["10.1.0.0/16", "10.9.0.0/16", "2001:db8:1::/48"]);
-        nft::settle(&mut Netlink::netfilter().unwrap(), &want).unwrap();
+        settle(&mut Netlink::netfilter().unwrap(), &want).unwrap();
         let seen = |to: &str| seen_from(&pod, &far, to.parse().unwrap());
         assert_eq!(seen("192.0.2.2"), "192.0.2.1".parse::<IpAddr>().unwrap(), "outside");
         assert_eq!(seen("10.9.0.1"), "10.1.0.5".parse::<IpAddr>().unwrap(), "inside");
         assert_eq!(seen("2001:db8:f::2"), "2001:db8:f::1".parse::<IpAddr>().unwrap(), "outside");
         let none = nat(&["10.8.0.0/16"], &[]);
-        nft::settle(&mut Netlink::netfilter().unwrap(), &none).unwrap();
+        settle(&mut Netlink::netfilter().unwrap(), &none).unwrap();
         assert_eq!(seen("192.0.2.2"), "10.1.0.5".parse::<IpAddr>().unwrap(), "not of a pool with natOutgoing");
     });
 }
@@ -187,14 +188,14 @@ fn a_packet_to_a_service_goes_where_it_was_translated_to_and_to_no_router_if_it_
         assert_eq!(seen("203.0.113.8"), client, "no block of services yet");
         let services = prefixes(&["203.0.113.0/24"]);
         let want = Nat { services: services.clone(), ..nat(&[], &["10.1.0.0/16"]) };
-        nft::settle(&mut Netlink::netfilter().unwrap(), &want).unwrap();
+        settle(&mut Netlink::netfilter().unwrap(), &want).unwrap();
         assert!(!arrives(&pod, &far, "203.0.113.9"), "nobody has translated it");
         // As kube-proxy does: the destination becomes an endpoint's before the packet is forwarded.
         sh("nft 'add table ip proxy; add chain ip proxy pre { type nat hook prerouting priority dstnat; };
                  add rule ip proxy pre ip daddr 203.0.113.7 dnat to 192.0.2.2'");
         assert!(arrives_at(&pod, &far, "203.0.113.7", "192.0.2.2"), "translated");
         let of_pods = Nat { services, ..nat(&[], &["203.0.113.8/30"]) };
-        nft::settle(&mut Netlink::netfilter().unwrap(), &of_pods).unwrap();
+        settle(&mut Netlink::netfilter().unwrap(), &of_pods).unwrap();
         assert_eq!(seen("203.0.113.9"), client, "it lies in a pool");
     });
 }

@@ -1,15 +1,13 @@
-//! Writing nftables messages.
+//! Writing nftables messages: requests, and the operations of a transaction.
 
-use model::{Family, kernel};
+use model::kernel;
 use netlink_packet_core::Emitable;
 
-use super::{nfta, octets};
+use super::element::{self, CONCATENATION, MAP};
+use super::{expression, nfta};
 use crate::linux::attribute::Writer;
 use crate::linux::netlink::{Batch, NLM_F_APPEND, NLM_F_CREATE};
-use crate::ruleset::{Expression, Hook, Range, Set, successor};
-
-/// The one register that our rules use.
-pub(super) const REGISTER: u32 = libc::NFT_REG_1 as u32;
+use crate::ruleset::{COMMENT, Hook, Op, Rule};
 
 /// A message's body: `struct nfgenmsg` and attributes.
 pub(super) struct Body(Vec<u8>);
@@ -23,8 +21,10 @@ impl Emitable for Body {
     }
 }
 
+const GENERIC: [u8; 4] = [libc::NFPROTO_INET as u8, 0, 0, 0];
+
 fn body(write: impl FnOnce(&mut Writer<'_>)) -> Body {
-    let mut bytes = vec![libc::NFPROTO_INET as u8, 0, 0, 0];
+    let mut bytes = GENERIC.to_vec();
     write(&mut Writer::new(&mut bytes));
     Body(bytes)
 }
@@ -37,6 +37,14 @@ pub(super) fn of_family() -> Body {
 /// Asks for what belongs to our table.
 pub(super) fn of_table() -> Body {
     body(|w| w.text(nfta::TABLE, kernel::NFT_TABLE))
+}
+
+/// Asks for the rules of a chain.
+pub(super) fn of_chain(name: &str) -> Body {
+    body(|w| {
+        w.text(nfta::TABLE, kernel::NFT_TABLE);
+        w.text(nfta::rule::CHAIN, name);
+    })
 }
 
 /// Asks for the elements of a set.
@@ -52,16 +60,17 @@ pub(super) fn kind(message: libc::c_int) -> u16 {
     ((libc::NFNL_SUBSYS_NFTABLES << 8) | message) as u16
 }
 
-/// A batch that begins a transaction.
-pub(super) fn begin() -> Batch {
-    let mut batch = Batch::new();
+/// Operations as one transaction, and which of them each message belongs to; none for the markers.
+pub(super) fn transaction(ops: &[Op<'_>]) -> (Batch, Vec<Option<usize>>) {
+    let (mut batch, mut of) = (Batch::new(), vec![None]);
     mark(&mut batch, libc::NFNL_MSG_BATCH_BEGIN);
-    batch
-}
-
-/// Ends the transaction.
-pub(super) fn end(batch: &mut Batch) {
-    mark(batch, libc::NFNL_MSG_BATCH_END);
+    let mut id = 0;
+    for (at, op) in ops.iter().enumerate() {
+        write(&mut batch, op, &mut id);
+        of.resize(batch.len(), Some(at));
+    }
+    mark(&mut batch, libc::NFNL_MSG_BATCH_END);
+    (batch, of)
 }
 
 /// The begin and end of a transaction name the subsystem in `res_id`, big-endian.
@@ -70,67 +79,99 @@ fn mark(batch: &mut Batch, message: libc::c_int) {
     batch.push_bytes(message as u16, 0, &[libc::AF_UNSPEC as u8, 0, high, low]);
 }
 
+/// A message about our table, with what `write` adds.
 fn push(batch: &mut Batch, message: libc::c_int, flags: u16, write: impl FnOnce(&mut Writer<'_>)) {
-    batch.push(kind(message), flags, &body(write));
+    batch.push_written(kind(message), flags, |bytes| {
+        bytes.extend(GENERIC);
+        let mut writer = Writer::new(bytes);
+        writer.text(nfta::TABLE, kernel::NFT_TABLE);
+        write(&mut writer);
+    });
 }
 
-pub(super) fn table(batch: &mut Batch, message: libc::c_int) {
-    let flags = if message == libc::NFT_MSG_NEWTABLE { NLM_F_CREATE } else { 0 };
-    push(batch, message, flags, |w| w.text(nfta::TABLE, kernel::NFT_TABLE));
-}
-
-/// nft's own numbers for types of data, by which it lists a set; the kernel takes any.
-pub(super) fn key_type(family: Family) -> u32 {
-    match family {
-        Family::Ipv4 => 7,
-        Family::Ipv6 => 8,
+/// An operation in as many messages as it takes. `id` is the last number given to a set of the transaction.
+fn write(batch: &mut Batch, op: &Op<'_>, id: &mut u32) {
+    match *op {
+        Op::AddTable => push(batch, libc::NFT_MSG_NEWTABLE, NLM_F_CREATE, |_| ()),
+        Op::DeleteTable => push(batch, libc::NFT_MSG_DELTABLE, 0, |_| ()),
+        Op::AddSet(name, key) => {
+            *id += 1;
+            add_set(batch, name, *id, &element::fields(key), element::flags(key));
+        }
+        Op::AddMap(name, key) => {
+            *id += 1;
+            add_set(batch, name, *id, &element::map_fields(key), MAP);
+        }
+        Op::AddChain(name, hook) => add_chain(batch, name, hook),
+        Op::AddElements(name, keys) => {
+            elements(batch, libc::NFT_MSG_NEWSETELEM, name, keys, element::write);
+        }
+        Op::DeleteElements(name, keys) => {
+            elements(batch, libc::NFT_MSG_DELSETELEM, name, keys, element::write);
+        }
+        Op::AddVerdicts(name, all) => {
+            elements(batch, libc::NFT_MSG_NEWSETELEM, name, all, |w, (key, verdict)| {
+                element::write_mapped(w, key, verdict);
+            });
+        }
+        Op::DeleteVerdicts(name, all) => {
+            elements(batch, libc::NFT_MSG_DELSETELEM, name, all, |w, (key, verdict)| {
+                element::write_mapped(w, key, verdict);
+            });
+        }
+        Op::Flush(chain) => push(batch, libc::NFT_MSG_DELRULE, 0, |w| w.text(nfta::rule::CHAIN, chain)),
+        Op::Fill(name, chain) => chain.rules.iter().for_each(|rule| add_rule(batch, name, rule)),
+        Op::DeleteChain(name) => push(batch, libc::NFT_MSG_DELCHAIN, 0, |w| w.text(nfta::chain::NAME, name)),
+        Op::DeleteMap(name) | Op::DeleteSet(name) => {
+            push(batch, libc::NFT_MSG_DELSET, 0, |w| w.text(nfta::set::NAME, name));
+        }
     }
 }
 
 /// A set, with a number that is its own in the transaction.
-pub(super) fn set(batch: &mut Batch, id: u32, name: &str, set: &Set) {
+fn add_set(batch: &mut Batch, name: &str, id: u32, fields: &[(u32, u32)], flags: u32) {
     push(batch, libc::NFT_MSG_NEWSET, NLM_F_CREATE, |w| {
-        w.text(nfta::TABLE, kernel::NFT_TABLE);
         w.text(nfta::set::NAME, name);
-        w.number(nfta::set::FLAGS, libc::NFT_SET_INTERVAL as u32);
-        w.number(nfta::set::KEY_TYPE, key_type(set.family));
-        w.number(nfta::set::KEY_LENGTH, u32::from(set.family.bits()) / 8);
+        w.number(nfta::set::FLAGS, flags);
+        w.number(nfta::set::KEY_TYPE, element::type_number(fields));
+        w.number(nfta::set::KEY_LENGTH, element::key_length(fields));
+        if flags & MAP != 0 {
+            w.number(nfta::set::DATA_TYPE, libc::NFT_DATA_VERDICT);
+        }
+        if flags & CONCATENATION != 0 {
+            w.nested(nfta::set::DESCRIPTION, |w| {
+                w.nested(nfta::description::FIELDS, |w| {
+                    for (_, octets) in fields {
+                        w.nested(nfta::ITEM, |w| w.number(nfta::field::LENGTH, *octets));
+                    }
+                });
+            });
+        }
         w.number(nfta::set::ID, id);
     });
 }
 
-/// An attribute's length has 16 bits: so many ranges fit a message with room to spare.
-const RANGES_PER_MESSAGE: usize = 400;
+/// An attribute's length has 16 bits: so many elements of any type fit a message with room to spare.
+const ELEMENTS_PER_MESSAGE: usize = 300;
 
-/// The ranges of a set, each as the element that begins it and the one that ends it.
-pub(super) fn elements(batch: &mut Batch, name: &str, set: &Set) {
-    for ranges in set.ranges.chunks(RANGES_PER_MESSAGE) {
-        push(batch, libc::NFT_MSG_NEWSETELEM, NLM_F_CREATE, |w| {
-            w.text(nfta::TABLE, kernel::NFT_TABLE);
-            w.text(nfta::elements::SET, name);
-            w.nested(nfta::elements::ELEMENTS, |w| {
-                for Range { first, last } in ranges {
-                    w.nested(nfta::ITEM, |w| key(w, &octets(*first)));
-                    // The end is the first address after the range; a range to the last of all needs none.
-                    if let Some(after) = successor(*last) {
-                        w.nested(nfta::ITEM, |w| {
-                            w.number(nfta::element::FLAGS, libc::NFT_SET_ELEM_INTERVAL_END as u32);
-                            key(w, &octets(after));
-                        });
-                    }
-                }
-            });
+fn elements<T>(
+    batch: &mut Batch,
+    message: libc::c_int,
+    set: &str,
+    all: &[T],
+    mut write: impl FnMut(&mut Writer<'_>, &T),
+) {
+    let flags = if message == libc::NFT_MSG_NEWSETELEM { NLM_F_CREATE } else { 0 };
+    for some in all.chunks(ELEMENTS_PER_MESSAGE) {
+        push(batch, message, flags, |w| {
+            w.text(nfta::elements::SET, set);
+            w.nested(nfta::elements::ELEMENTS, |w| some.iter().for_each(|one| write(w, one)));
         });
     }
 }
 
-fn key(w: &mut Writer<'_>, octets: &[u8]) {
-    w.nested(nfta::element::KEY, |w| w.octets(nfta::VALUE, octets));
-}
-
-pub(super) fn chain(batch: &mut Batch, name: &str, hook: Option<&Hook>) {
+fn add_chain(batch: &mut Batch, name: &str, hook: Option<&Hook>) {
     push(batch, libc::NFT_MSG_NEWCHAIN, NLM_F_CREATE, |w| {
-        w.text(nfta::TABLE, kernel::NFT_TABLE);
         w.text(nfta::chain::NAME, name);
         let Some(hook) = hook else { return };
         w.text(nfta::chain::TYPE, &hook.kind);
@@ -142,58 +183,22 @@ pub(super) fn chain(batch: &mut Batch, name: &str, hook: Option<&Hook>) {
     });
 }
 
-pub(super) fn rule(batch: &mut Batch, chain: &str, rule: &[Expression]) {
+fn add_rule(batch: &mut Batch, chain: &str, rule: &Rule) {
     push(batch, libc::NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, |w| {
-        w.text(nfta::TABLE, kernel::NFT_TABLE);
         w.text(nfta::rule::CHAIN, chain);
         w.nested(nfta::rule::EXPRESSIONS, |w| {
-            for one in rule {
-                w.nested(nfta::ITEM, |w| expression(w, one));
+            for one in &rule.expressions {
+                w.nested(nfta::ITEM, |w| expression::write(w, one));
             }
         });
+        if let Some(comment) = rule.comment.as_ref().filter(|comment| comment.len() <= COMMENT) {
+            w.octets(nfta::rule::USERDATA, &user_data(comment));
+        }
     });
 }
 
-fn expression(w: &mut Writer<'_>, expression: &Expression) {
-    let mut named = |name: &str, data: &dyn Fn(&mut Writer<'_>)| {
-        w.text(nfta::expression::NAME, name);
-        w.nested(nfta::expression::DATA, data);
-    };
-    match expression {
-        Expression::LoadFamily => named("meta", &|w| {
-            w.number(nfta::meta::DESTINATION, REGISTER);
-            w.number(nfta::meta::KEY, libc::NFT_META_NFPROTO as u32);
-        }),
-        Expression::Equals(value) => named("cmp", &|w| {
-            w.number(nfta::compare::SOURCE, REGISTER);
-            w.number(nfta::compare::OPERATION, libc::NFT_CMP_EQ as u32);
-            w.nested(nfta::compare::DATA, |w| w.octets(nfta::VALUE, value));
-        }),
-        Expression::LoadNetworkHeader { offset, length } => named("payload", &|w| {
-            w.number(nfta::payload::DESTINATION, REGISTER);
-            w.number(nfta::payload::BASE, libc::NFT_PAYLOAD_NETWORK_HEADER as u32);
-            w.number(nfta::payload::OFFSET, *offset);
-            w.number(nfta::payload::LENGTH, *length);
-        }),
-        Expression::In(set) => named("lookup", &|w| lookup(w, set, 0)),
-        Expression::NotIn(set) => named("lookup", &|w| lookup(w, set, libc::NFT_LOOKUP_F_INV as u32)),
-        Expression::Masquerade { flags } => named("masq", &|w| w.number(nfta::masquerade::FLAGS, *flags)),
-        Expression::Drop => named("immediate", &|w| {
-            w.number(nfta::immediate::DESTINATION, libc::NFT_REG_VERDICT as u32);
-            w.nested(nfta::immediate::DATA, |w| {
-                w.nested(nfta::VERDICT, |w| w.number(nfta::verdict::CODE, libc::NF_DROP as u32));
-            });
-        }),
-        Expression::Reject { code } => named("reject", &|w| {
-            w.number(nfta::reject::TYPE, libc::NFT_REJECT_ICMPX_UNREACH as u32);
-            w.octets(nfta::reject::CODE, &[*code]);
-        }),
-        Expression::Other(name) => named(name, &|_| ()),
-    }
-}
-
-fn lookup(w: &mut Writer<'_>, set: &str, flags: u32) {
-    w.text(nfta::lookup::SET, set);
-    w.number(nfta::lookup::SOURCE, REGISTER);
-    w.number(nfta::lookup::FLAGS, flags);
+/// A comment as nft has it (libnftnl/udata.h): kind, length, and the text with a 0 octet.
+fn user_data(comment: &str) -> Vec<u8> {
+    let length = u8::try_from(comment.len() + 1).unwrap_or_default();
+    [&[super::COMMENT_KIND, length], comment.as_bytes(), &[0]].concat()
 }
