@@ -8,3 +8,4 @@ mod monitor;
 mod nexthops;
 mod nft;
 mod routes;
+mod rules;

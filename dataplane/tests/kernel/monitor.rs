@@ -341,10 +341,11 @@ fn what_one_conversation_does_to_packet_rules_is_left_out_and_what_others_do_is_
         let nft = |w: &Watched| w.seen.iter().filter(|event| matches!(event, KernelEvent::NftTable(_))).count();
         let pool = std::collections::BTreeSet::from(["10.1.0.0/16".parse().unwrap()]);
         let nat = dataplane::want::Nat { masquerade: pool.clone(), inside: pool, ..Default::default() };
-        dataplane::linux::nft::settle(&mut quiet, &nat).unwrap();
+        let want = dataplane::ruleset::Ruleset::treating(&nat);
+        dataplane::linux::nft::settle(&mut quiet, want.as_ref()).unwrap();
         sh("nft add chain inet margay one");
         watched.until("another's chain", |w| nft(w) > 0);
-        dataplane::linux::nft::settle(&mut quiet, &nat).unwrap();
+        dataplane::linux::nft::settle(&mut quiet, want.as_ref()).unwrap();
         sh("nft delete table inet margay");
         watched.until("the end", |w| w.seen.contains(&KernelEvent::NftTable(NftChange::Gone)));
         assert_eq!(nft(&watched), 2);

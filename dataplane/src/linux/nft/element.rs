@@ -25,7 +25,7 @@ const NAME: usize = 16;
 /// A field of a key: nft's type of it, and its octets.
 type Field = (u32, u32);
 
-const INTERFACE: Field = (datatype::INTERFACE, NAME as u32);
+pub(super) const INTERFACE: Field = (datatype::INTERFACE, NAME as u32);
 const PORT: Field = (datatype::PORT, 2);
 
 fn of_address(family: Family) -> Field {

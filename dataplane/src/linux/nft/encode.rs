@@ -128,6 +128,11 @@ fn write(batch: &mut Batch, op: &Op<'_>, id: &mut u32) {
     }
 }
 
+/// `NFTNL_UDATA_SET_KEYBYTEORDER`: without it nft lists names of interfaces as empty.
+const KEY_ORDER: u8 = 0;
+/// nft's own number for a key in the host's byte order.
+const HOST_ORDER: u32 = 1;
+
 /// A set, with a number that is its own in the transaction.
 fn add_set(batch: &mut Batch, name: &str, id: u32, fields: &[(u32, u32)], flags: u32) {
     push(batch, libc::NFT_MSG_NEWSET, NLM_F_CREATE, |w| {
@@ -137,6 +142,9 @@ fn add_set(batch: &mut Batch, name: &str, id: u32, fields: &[(u32, u32)], flags:
         w.number(nfta::set::KEY_LENGTH, element::key_length(fields));
         if flags & MAP != 0 {
             w.number(nfta::set::DATA_TYPE, libc::NFT_DATA_VERDICT);
+        }
+        if fields == [element::INTERFACE] {
+            w.octets(nfta::set::USERDATA, &[&[KEY_ORDER, 4], HOST_ORDER.to_ne_bytes().as_slice()].concat());
         }
         if flags & CONCATENATION != 0 {
             w.nested(nfta::set::DESCRIPTION, |w| {

@@ -30,6 +30,7 @@ pub mod set {
     pub const DATA_TYPE: u16 = 6;
     pub const DESCRIPTION: u16 = 9;
     pub const ID: u16 = 10;
+    pub const USERDATA: u16 = 13;
 }
 
 pub mod description {
