@@ -39,6 +39,9 @@ pub enum Command {
     /// NetworkPolicy: who may reach whom.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Where a packet goes, hop by hop, and why: link, translation, route, policies, tunnel. Exit status 1 if it is dropped on
+    /// this node.
+    Trace(TraceArguments),
     /// Addresses: who has which, how many are left.
     #[command(subcommand)]
     Ipam(IpamCommand),
@@ -192,6 +195,57 @@ pub struct FilterTestArguments {
 pub enum PolicyCommand {
     /// What the policies of a directory of object files allow between all pairs of its pods, without an agent.
     Matrix(MatrixArguments),
+    /// The policies about a pod of this node in the order in which they are asked, with what each rule decided so far;
+    /// without a pod, how many are about each.
+    Show {
+        /// NAMESPACE/NAME of a pod of this node, or HostEndpoint/NAME.
+        pod: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Whether the policies let a connection pass, and which rule of which object decides. Exit status 1 if they do not.
+    Test(PolicyTestArguments),
+    /// What each policy let pass and dropped, over all pods of this node.
+    Counters {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// The last packets that policies dropped, with names instead of addresses.
+    Log {
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct PolicyTestArguments {
+    /// Who connects: a pod (NAMESPACE/NAME), an address, or host for this node.
+    pub from: String,
+    /// Whom to: a pod (NAMESPACE/NAME), an address, or host.
+    pub to: String,
+    /// To which port.
+    pub port: u16,
+    /// TCP, UDP, SCTP, or another by name or number.
+    #[arg(long, default_value = "TCP")]
+    pub protocol: Protocol,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct TraceArguments {
+    /// Who sends: a pod (NAMESPACE/NAME), an address, or host for this node.
+    pub from: String,
+    /// Whom to: a pod (NAMESPACE/NAME), an address, service/NAMESPACE/NAME, or host.
+    pub to: String,
+    /// To which port.
+    #[arg(long, default_value_t = 80)]
+    pub port: u16,
+    /// TCP, UDP, SCTP, or another by name or number.
+    #[arg(long, default_value = "TCP")]
+    pub protocol: Protocol,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod client;
 mod diags;
 mod drain;
 mod dump;
+mod explain;
 mod filter;
 mod output;
 mod plan;
@@ -27,8 +28,8 @@ use model::api::show::{
 };
 
 use self::args::{
-    Arguments, BgpCommand, Command, FilterCommand, GetArguments, IpamCommand, NodeCommand, PodCommand, PolicyCommand,
-    RouteCommand, ServiceCommand,
+    Arguments, BgpCommand, Command, FilterCommand, GetArguments, IpamCommand, NodeCommand, PodCommand, RouteCommand,
+    ServiceCommand,
 };
 use self::client::Client;
 use self::output::{Detail, Format, print, print_structured};
@@ -70,7 +71,8 @@ fn run(arguments: Arguments) -> anyhow::Result<Verdict> {
         Command::Bgp(command) => bgp(&mut client, command)?,
         Command::Filter(FilterCommand::Test(arguments)) => return filter::test(&mut client, &arguments),
         Command::Route(command) => route(&mut client, command)?,
-        Command::Policy(PolicyCommand::Matrix(arguments)) => policy::matrix(&arguments)?,
+        Command::Policy(command) => return explain::policy(&mut client, command),
+        Command::Trace(arguments) => return explain::trace(&mut client, arguments),
         Command::Ipam(command) => return ipam(&mut client, command),
         Command::Pod(PodCommand::List { output }) => {
             let pods: Vec<PodView> = client.show(Show::Pods)?;

@@ -2,6 +2,7 @@
 
 mod blocks;
 mod drain;
+mod explain;
 mod flight;
 mod foresee;
 mod history;

@@ -7,7 +7,7 @@ use ipam::Lease;
 use model::api::show::{
     AddressView, ApiServerView, BlockView, DiagPart, InstalledPage, InstalledRouteView, IpamCheckView, IpamView,
     LeaseView, NodeStatusView, ObjectErrorView, ObjectKind, ObjectView, OwnAddressView, PAGE, PodState, PodView,
-    PoolView, Problem, RouteKind, RouteSource, RouteWhyView, Show,
+    PoolView, Problem, RouteKind, RouteWhyView, Show,
 };
 use model::api::{Answer, RefusalCode, Reply};
 use model::object::Kind;
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{Reconciler, refuse};
 use crate::plan::routes::RoutePlan;
-use crate::plan::{own, pods};
+use crate::plan::{own, pods, why};
 
 impl Reconciler {
     pub(super) fn show(&mut self, show: Show, now: Time) -> Reply {
@@ -33,6 +33,12 @@ impl Reconciler {
             Show::ObjectErrors => answer(&self.object_errors()),
             Show::History { of } => answer(&self.history.view(of.as_deref(), &self.world.kernel.actual.names())),
             Show::Diags => answer(&self.diags(now)),
+            show @ (Show::Trace(_)
+            | Show::PolicyPods
+            | Show::Policy { .. }
+            | Show::PolicyTest(_)
+            | Show::PolicyCounters
+            | Show::PolicyLog) => self.explain(show),
             Show::BgpPeers
             | Show::BgpStations
             | Show::BgpDump { .. }
@@ -190,30 +196,11 @@ impl Reconciler {
             .iter()
             .any(|actual| actual.protocol == kernel::ROUTE_PROTOCOL && actual.fulfils(route));
         view.reason = if view.installed {
-            self.reason(prefix, plan.source)
+            why::reason(&self.world, prefix, plan.source)
         } else {
             self.bench.reason(&place).unwrap_or("is being made").to_string()
         };
         view
-    }
-
-    fn reason(&self, prefix: &Prefix, source: RouteSource) -> String {
-        match source {
-            RouteSource::Block => "own block: what no pod has is dropped here".to_string(),
-            RouteSource::Aggregate => "announced aggregate: what nothing inside leads to is dropped here".to_string(),
-            RouteSource::Gateway => "a BGP peer, by the gateway that its BGPPeer names (reachableBy)".to_string(),
-            RouteSource::Pod => match self.world.leases.holder(prefix.address()) {
-                Some(lease) => format!("pod {}", owner(lease)),
-                None => "pod".to_string(),
-            },
-            RouteSource::Bgp => match self.world.learned.best(prefix) {
-                Some(best) => {
-                    let peers: Vec<String> = best.next_hops.iter().map(|h| h.peer.to_string()).collect();
-                    format!("from {}: {}", peers.join(", "), best.reason)
-                }
-                None => "learned".to_string(),
-            },
-        }
     }
 
     fn ipam(&self) -> IpamView {
@@ -385,13 +372,6 @@ impl Reconciler {
     }
 }
 
-fn owner(lease: &Lease) -> String {
-    match &lease.pod {
-        Some(pod) => pod.to_string(),
-        None => lease.attachment.container_id.clone(),
-    }
-}
-
 fn lease_view(lease: &Lease) -> LeaseView {
     LeaseView {
         container_id: lease.attachment.container_id.clone(),
@@ -402,7 +382,7 @@ fn lease_view(lease: &Lease) -> LeaseView {
     }
 }
 
-fn answer<T: Serialize>(view: &T) -> Reply {
+pub(super) fn answer<T: Serialize>(view: &T) -> Reply {
     match serde_json::to_value(view) {
         Ok(value) => Reply::Ok(Answer::Show(value)),
         Err(error) => refuse(RefusalCode::Internal, format!("can't be shown: {error}")),

@@ -9,11 +9,13 @@ pub mod object;
 pub mod peer;
 pub mod plan;
 pub mod pod;
+pub mod policy;
 pub mod route;
 pub mod service;
 pub mod station;
 #[cfg(test)]
 mod tests;
+pub mod trace;
 
 use jiff::{Timestamp, Unit, tz::TimeZone};
 

@@ -590,3 +590,54 @@ fn bmp_stations() {
     assert_eq!(text, expected);
     assert_eq!(station::list(&[], Detail::Normal), "No BMP stations.\n");
 }
+
+#[test]
+fn a_trace_is_a_line_for_each_hop_and_a_verdict() {
+    let end =
+        |kind, name: &str, address: &str| EndView { kind, name: name.into(), address: ip(address), node: "n1".into() };
+    let hop = HopView::new;
+    let mut denied = hop(TraceStep::Egress, Effect::Drops, "denied", "no rule of NetworkPolicy/shop/cart matches");
+    denied.judged = Some(judged(PolicyVerdict::Denied, "no rule of NetworkPolicy/shop/cart matches"));
+    let view = TraceView {
+        from: end(EndKind::Pod, "shop/cart", "10.244.1.5"),
+        to: end(EndKind::Address, "", "192.0.2.80"),
+        connection: Connection { protocol: model::Protocol::TCP, port: 80 },
+        hops: vec![
+            hop(TraceStep::Origin, Effect::Passes, "cali12345678901, mtu 1500", "the link of pod shop/cart"),
+            hop(TraceStep::Route, Effect::Passes, "0.0.0.0/0 via 10.0.0.254 dev eth0", "another's route"),
+            denied,
+        ],
+        outcome: TraceOutcome::Dropped,
+        verdict: "dropped by egress policy: no rule of NetworkPolicy/shop/cart matches".into(),
+    };
+    check(
+        trace::trace(&view, Detail::Normal),
+        "
+        From  shop/cart (10.244.1.5)
+        To    192.0.2.80, TCP port 80
+
+        #   STEP     EFFECT    WHAT                                WHY
+        1   from     ok        cali12345678901, mtu 1500           the link of pod shop/cart
+        2   route    ok        0.0.0.0/0 via 10.0.0.254 dev eth0   another's route
+        3   egress   DROPPED   denied                              no rule of NetworkPolicy/shop/cart matches
+
+        Staged policies would have decided
+          egress by StagedNetworkPolicy/shop/cart rule 0: Allow
+
+        Verdict: dropped by egress policy: no rule of NetworkPolicy/shop/cart matches
+        ",
+    );
+}
+
+fn judged(verdict: PolicyVerdict, reason: &str) -> JudgedView {
+    let staged = StagedView { object: "StagedNetworkPolicy/shop/cart".into(), rule: Some(0), action: "Allow".into() };
+    JudgedView {
+        verdict,
+        reason: reason.into(),
+        tier: None,
+        object: None,
+        rule: None,
+        unmatched: vec![],
+        staged: vec![staged],
+    }
+}

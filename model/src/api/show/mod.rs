@@ -11,9 +11,11 @@ mod ipam;
 mod node;
 mod object;
 mod plan;
+mod policy;
 mod route;
 mod service;
 mod station;
+mod trace;
 
 use std::net::IpAddr;
 
@@ -34,11 +36,17 @@ pub use self::object::{ObjectErrorView, ObjectKind, ObjectView};
 pub use self::plan::{
     CutLines, CutPrefixes, Extent, FieldView, LineView, NowThen, PlanView, Proposal, SessionPlan, SessionStep, Step,
 };
+pub use self::policy::{
+    Between, Connection, CounterView, DenialView, DenialsView, EndKind, EndView, JudgedView, PolicyChainView,
+    PolicyCount, PolicyCounterView, PolicyPodView, PolicyRuleView, PolicyRulesView, PolicyTestView, PolicyTierView,
+    PolicyVerdict, PolicyView, StagedView,
+};
 pub use self::route::{InstalledPage, InstalledRouteView, RouteKind, RouteSource, RouteWhyView};
 pub use self::service::{
     ServiceAddressKind, ServiceAddressView, ServiceBlockView, ServiceRef, ServiceView, ServicesView,
 };
 pub use self::station::{StationState, StationView};
+pub use self::trace::{Effect, HopView, OuterView, TraceOutcome, TraceStep, TraceView};
 use crate::Prefix;
 
 /// The most routes in one answer, rounded up to whole prefixes: what is longer comes in pages.
@@ -92,6 +100,21 @@ pub enum Show {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of: Option<ServiceRef>,
     },
+    /// [`TraceView`]: the way of a connection's first packet.
+    Trace(Between),
+    /// A list of [`PolicyPodView`], in order of endpoint.
+    PolicyPods,
+    /// [`PolicyView`] of one endpoint of this node.
+    Policy {
+        /// `namespace/pod`, or `HostEndpoint/name`.
+        endpoint: String,
+    },
+    /// [`PolicyTestView`]: what the policies say of a connection.
+    PolicyTest(Between),
+    /// A list of [`PolicyCounterView`], in order of object and action.
+    PolicyCounters,
+    /// [`DenialsView`]: the last packets that were dropped.
+    PolicyLog,
     /// A list of [`ObjectView`], in order of name.
     Objects {
         /// Which kind.
