@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::Family;
+
 /// An IP protocol number. Prints as its name where it has a usual one: `TCP`, `UDP`, `ICMP`, `ICMPv6`, `SCTP`, `UDPLite`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Protocol(pub u8);
@@ -16,15 +18,33 @@ impl Protocol {
     pub const UDP: Protocol = Protocol(17);
     /// 132.
     pub const SCTP: Protocol = Protocol(132);
+    /// 1.
+    pub const ICMP: Protocol = Protocol(1);
+    /// 58.
+    pub const ICMPV6: Protocol = Protocol(58);
 
     const NAMES: [(Protocol, &'static str); 6] = [
-        (Protocol(1), "ICMP"),
+        (Protocol::ICMP, "ICMP"),
         (Protocol::TCP, "TCP"),
         (Protocol::UDP, "UDP"),
-        (Protocol(58), "ICMPv6"),
+        (Protocol::ICMPV6, "ICMPv6"),
         (Protocol::SCTP, "SCTP"),
         (Protocol(136), "UDPLite"),
     ];
+
+    /// Whether policies can name its ports.
+    pub fn has_ports(self) -> bool {
+        [Protocol::TCP, Protocol::UDP, Protocol::SCTP].contains(&self)
+    }
+
+    /// The only family that it is of.
+    pub fn family(self) -> Option<Family> {
+        match self {
+            Protocol::ICMP => Some(Family::Ipv4),
+            Protocol::ICMPV6 => Some(Family::Ipv6),
+            _ => None,
+        }
+    }
 }
 
 /// Why a text is not a protocol.
@@ -55,9 +75,23 @@ impl Serialize for Protocol {
         serializer.collect_str(self)
     }
 }
+/// From a text or a number.
 impl<'de> Deserialize<'de> for Protocol {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Protocol, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Protocol;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a protocol: its name, or a number from 1 to 255")
+            }
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Protocol, E> {
+                number.to_string().parse().map_err(E::custom)
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Protocol, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        deserializer.deserialize_any(Visitor)
     }
 }
 
@@ -73,5 +107,10 @@ mod tests {
         for text in ["", "0", "256", "TCPX", "-1"] {
             assert!(text.parse::<Protocol>().is_err(), "{text}");
         }
+        let read = |text: &str| serde_json::from_str::<Protocol>(text).ok();
+        assert_eq!(
+            (read("6"), read("\"UDP\""), read("0"), read("256")),
+            (Some(Protocol::TCP), Some(Protocol::UDP), None, None)
+        );
     }
 }

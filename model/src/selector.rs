@@ -19,15 +19,16 @@ const DEPTH_LIMIT: usize = 32;
 const LENGTH_LIMIT: usize = 16 * 1024;
 
 /// A parsed selector. Prints as it was written.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Selector {
     text: String,
     root: Node,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Node {
     All,
+    Global,
     Has(String),
     Equals(String, String),
     In(String, Vec<String>),
@@ -56,29 +57,74 @@ impl Selector {
 
     /// Whether an object with these labels is chosen.
     pub fn chooses(&self, labels: &Labels) -> bool {
-        self.root.chooses(labels)
+        self.root.chooses(labels, Globals::Alike)
     }
 
     /// Whether it chooses everything by its form: empty, `all()` or `global()`.
     pub fn is_all(&self) -> bool {
-        self.root == Node::All
+        matches!(self.root, Node::All | Node::Global)
+    }
+
+    /// Whether nothing is written.
+    pub fn is_blank(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+
+    /// Whether it is `global()` and nothing else.
+    pub fn is_global(&self) -> bool {
+        self.root == Node::Global
+    }
+
+    /// Whether `global()` is anywhere in it.
+    pub fn names_global(&self) -> bool {
+        self.root.names_global()
+    }
+
+    /// Whether something is chosen by the labels of what holds it: its namespace, its ServiceAccount. Of something that
+    /// nothing holds None: `all()` chooses only what is held, `global()` only what is not, and no label is there.
+    pub fn chooses_holder(&self, labels: Option<&Labels>) -> bool {
+        match labels {
+            Some(labels) => self.root.chooses(labels, Globals::No),
+            None => self.root.chooses(&Labels::new(), Globals::Only),
+        }
     }
 }
 
+/// What `all()` and `global()` mean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Globals {
+    /// Both everything.
+    Alike,
+    /// Of something that is held: `global()` nothing.
+    No,
+    /// Of something that is not: `all()` nothing.
+    Only,
+}
+
 impl Node {
-    fn chooses(&self, labels: &Labels) -> bool {
+    fn chooses(&self, labels: &Labels, globals: Globals) -> bool {
         let holds = |key: &String, test: &dyn Fn(&str) -> bool| labels.get(key).is_some_and(|v| test(v));
         match self {
-            Node::All => true,
+            Node::All => globals != Globals::Only,
+            Node::Global => globals != Globals::No,
             Node::Has(k) => labels.contains_key(k),
             Node::Equals(k, v) => holds(k, &|x| x == v),
             Node::In(k, set) => holds(k, &|x| set.iter().any(|v| v == x)),
             Node::Contains(k, v) => holds(k, &|x| x.contains(v.as_str())),
             Node::StartsWith(k, v) => holds(k, &|x| x.starts_with(v.as_str())),
             Node::EndsWith(k, v) => holds(k, &|x| x.ends_with(v.as_str())),
-            Node::Not(n) => !n.chooses(labels),
-            Node::And(all) => all.iter().all(|n| n.chooses(labels)),
-            Node::Or(any) => any.iter().any(|n| n.chooses(labels)),
+            Node::Not(n) => !n.chooses(labels, globals),
+            Node::And(all) => all.iter().all(|n| n.chooses(labels, globals)),
+            Node::Or(any) => any.iter().any(|n| n.chooses(labels, globals)),
+        }
+    }
+
+    fn names_global(&self) -> bool {
+        match self {
+            Node::Global => true,
+            Node::Not(n) => n.names_global(),
+            Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(Node::names_global),
+            _ => false,
         }
     }
 }
@@ -174,7 +220,8 @@ impl<'a> Parser<'a> {
     }
     fn function(&mut self, name: &str) -> Result<Node, SelectorError> {
         let node = match name {
-            "all" | "global" => Node::All,
+            "all" => Node::All,
+            "global" => Node::Global,
             "has" => Node::Has(self.key()?),
             _ => return Err(self.error("expected all(), global() or has(label)")),
         };

@@ -74,7 +74,9 @@ fn pod() -> impl Strategy<Value = Pod> {
             let port = |(name, protocol, port)| ContainerPort { name, protocol, port };
             let meta = Meta { name, namespace: Some(namespace), labels, ..Meta::default() };
             let ports = ports.into_iter().map(port).collect();
-            Pod { meta, node: None, host_network, addresses: Vec::new(), ports, ended }
+            let service_account = "default".to_string();
+            let (addresses, allowed_sources) = (Vec::new(), Vec::new());
+            Pod { meta, node: None, host_network, addresses, ports, service_account, allowed_sources, ended }
         },
     )
 }

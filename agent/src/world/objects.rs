@@ -198,6 +198,17 @@ fn touches(object: &Object) -> Dirty {
         Object::BgpPeer(_) | Object::BgpFilter(_) | Object::Secret(_) => Dirty { bgp: true, ..Dirty::default() },
         // The agent does not enforce them: the object's own warning says so.
         Object::NetworkPolicy(_) => Dirty::nothing(),
+        Object::CalicoNetworkPolicy(_)
+        | Object::GlobalNetworkPolicy(_)
+        | Object::ClusterNetworkPolicy(_)
+        | Object::StagedNetworkPolicy(_)
+        | Object::StagedGlobalNetworkPolicy(_)
+        | Object::StagedKubernetesNetworkPolicy(_)
+        | Object::Tier(_)
+        | Object::NetworkSet(_)
+        | Object::GlobalNetworkSet(_)
+        | Object::HostEndpoint(_)
+        | Object::ServiceAccount(_) => Dirty::nothing(),
         Object::Service(_) | Object::EndpointSlice(_) => Dirty { bgp: true, ..Dirty::default() },
         // Read when a pod is attached; nothing follows from them by themselves.
         Object::Pod(_) | Object::Namespace(_) => Dirty::nothing(),

@@ -2,31 +2,37 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::parse::Invalid;
 use crate::selector::Selector;
 
 /// `metav1.LabelSelector`: all of its requirements together; none of them chooses everything.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LabelSelector {
+    /// Labels with exactly these values.
     #[serde(default)]
     match_labels: Option<BTreeMap<String, String>>,
+    /// What else labels have to be like.
     #[serde(default)]
     match_expressions: Option<Vec<Requirement>>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Requirement {
+    /// The label.
     key: String,
+    /// In, NotIn, Exists or DoesNotExist.
     operator: Operator,
+    /// For In and NotIn.
     #[serde(default)]
     values: Option<Vec<String>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 enum Operator {
     In,
     NotIn,

@@ -1,14 +1,15 @@
 //! `networking.k8s.io/v1` NetworkPolicy.
 
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Meta;
 use super::label_selector::LabelSelector;
 use super::parse::{Envelope, Invalid, Warnings};
+use super::port::CalicoPort;
+use super::{Meta, nets};
 use crate::selector::Selector;
 use crate::{Prefix, Protocol};
 
@@ -81,63 +82,81 @@ pub enum PortMatch {
     Name(String),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NetworkPolicySpec {
+    /// Which pods of the namespace the policy is about; empty: all.
     #[serde(default)]
     pod_selector: LabelSelector,
+    /// What the pods may be sent, besides what other policies allow.
     #[serde(default)]
     ingress: Option<Vec<IngressRule>>,
+    /// What the pods may send, besides what other policies allow.
     #[serde(default)]
     egress: Option<Vec<EgressRule>>,
+    /// Which ways the policy looks. Default: Ingress, and Egress if there are egress rules.
     #[serde(default)]
     policy_types: Option<Vec<PolicyType>>,
 }
-#[derive(Deserialize, PartialEq, Eq)]
+#[derive(Deserialize, JsonSchema, PartialEq, Eq)]
 enum PolicyType {
     Ingress,
     Egress,
 }
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct IngressRule {
+    /// Any of these; none: anyone.
     #[serde(default)]
     from: Option<Vec<PeerWire>>,
+    /// Any of these; none: all.
     #[serde(default)]
     ports: Option<Vec<PortWire>>,
 }
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct EgressRule {
+    /// Any of these; none: anyone.
     #[serde(default)]
     to: Option<Vec<PeerWire>>,
+    /// Any of these; none: all.
     #[serde(default)]
     ports: Option<Vec<PortWire>>,
 }
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PeerWire {
+    /// Pods with such labels.
     #[serde(default)]
     pod_selector: Option<LabelSelector>,
+    /// In namespaces with such labels. Default: in the policy's own.
     #[serde(default)]
     namespace_selector: Option<LabelSelector>,
+    /// Addresses.
     #[serde(default)]
     ip_block: Option<IpBlock>,
 }
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct IpBlock {
+    /// The prefix.
     cidr: String,
+    /// Prefixes inside it that are not meant.
     #[serde(default)]
     except: Option<Vec<String>>,
 }
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PortWire {
+    /// TCP, UDP or SCTP. Default: TCP.
     #[serde(default)]
     protocol: Option<Protocol>,
+    /// A number, or a name that the pod gives to one of its ports. Default: all.
+    #[schemars(with = "Option<CalicoPort>")]
     #[serde(default)]
     port: Option<Value>,
+    /// The last of a range that begins with port.
+    #[schemars(with = "Option<u16>")]
     #[serde(default)]
     end_port: Option<Value>,
 }
@@ -210,11 +229,11 @@ impl PeerWire {
 
 impl IpBlock {
     fn check(self, field: &str, warnings: &mut Warnings) -> Result<PolicyPeer, Invalid> {
-        let cidr = masked(&self.cidr, &format!("{field}.cidr"), warnings)?;
+        let cidr = nets::masked(&self.cidr, &format!("{field}.cidr"), warnings)?;
         let mut except = Vec::new();
         for (index, text) in self.except.unwrap_or_default().iter().enumerate() {
             let field = format!("{field}.except[{index}]");
-            let prefix = masked(text, &field, warnings)?;
+            let prefix = nets::masked(text, &field, warnings)?;
             if !cidr.covers(&prefix) {
                 return Err(Invalid::field(field, format!("{prefix} is not inside {cidr}")));
             }
@@ -222,19 +241,6 @@ impl IpBlock {
         }
         Ok(PolicyPeer::Net { cidr, except })
     }
-}
-
-/// A CIDR as the API server has always taken it: host bits mean nothing.
-fn masked(text: &str, field: &str, warnings: &mut Warnings) -> Result<Prefix, Invalid> {
-    let bad = || Invalid::field(field, format!("{text:?} is not a CIDR such as 10.0.0.0/24"));
-    let (address, length) = text.split_once('/').ok_or_else(bad)?;
-    let address: IpAddr = address.parse().map_err(|_| bad())?;
-    let length: u8 = length.parse().map_err(|_| bad())?;
-    let prefix = Prefix::masked(address, length).map_err(|error| Invalid::field(field, error.to_string()))?;
-    if prefix.address() != address {
-        warnings.add(field, format!("{text} has host bits set and is read as {prefix}"));
-    }
-    Ok(prefix)
 }
 
 impl PortWire {

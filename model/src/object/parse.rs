@@ -158,17 +158,18 @@ fn document(file: &str, value: Value) -> Document {
         let Invalid { field, message } = invalid;
         Document::Bad(key, ObjectError { file: file.to_string(), object, field, message })
     };
-    let named = Kind::ALL.iter().find(|(_, _, k)| *k == kind_name);
-    let kind = match (Kind::of_older_storage(&api_version, &kind_name), named) {
-        (Some(kind), _) => kind,
-        (None, Some((kind, version, _))) if *version == api_version => *kind,
-        (None, Some((_, version, _))) => {
-            return bad(None, Invalid::field("apiVersion", format!("must be {version}, not {api_version:?}")));
-        }
-        (None, None) if kind_name.is_empty() => return bad(None, Invalid::field("kind", "is missing")),
-        (None, None) => {
-            return bad(None, Invalid::field("kind", format!("{kind_name} is not a kind that margay reads")));
-        }
+    let named = Kind::ALL.iter().filter(|(_, _, k)| *k == kind_name);
+    let of_version = named.clone().find(|(_, version, _)| *version == api_version).map(|(kind, ..)| *kind);
+    let Some(kind) = Kind::of_older_storage(&api_version, &kind_name).or(of_version) else {
+        let versions: Vec<&str> = named.map(|(_, version, _)| *version).collect();
+        return bad(
+            None,
+            match (kind_name.as_str(), versions.as_slice()) {
+                ("", _) => Invalid::field("kind", "is missing"),
+                (_, []) => Invalid::field("kind", format!("{kind_name} is not a kind that margay reads")),
+                _ => Invalid::field("apiVersion", format!("must be {}, not {api_version:?}", versions.join(" or "))),
+            },
+        );
     };
     if name.is_empty() {
         return bad(None, Invalid::field("metadata.name", "is missing"));
@@ -192,7 +193,7 @@ fn document(file: &str, value: Value) -> Document {
 fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Invalid> {
     Ok(match kind {
         Kind::Node => Object::Node(Node::try_from(typed::<node::NodeWire>(value)?)?),
-        Kind::Pod => Object::Pod(typed::<pod::PodWire>(value)?.into()),
+        Kind::Pod => Object::Pod(typed::<pod::PodWire>(value)?.check(warnings)),
         Kind::Namespace => Object::Namespace(typed::<pod::NamespaceWire>(value)?.into()),
         Kind::Secret => Object::Secret(Secret::try_from(typed::<secret::SecretWire>(value)?)?),
         Kind::Service => Object::Service(Service::try_from(typed::<service::ServiceWire>(value)?)?),
@@ -216,6 +217,36 @@ fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Inv
         Kind::NetworkPolicy => {
             Object::NetworkPolicy(Box::new(calico::<network_policy::NetworkPolicySpec>(value)?.check(warnings)?))
         }
+        Kind::StagedKubernetesNetworkPolicy => {
+            let (action, spec) = staged::<network_policy::NetworkPolicySpec>(value)?;
+            Object::StagedKubernetesNetworkPolicy(Box::new(Staged { action, policy: spec.check(warnings)? }))
+        }
+        Kind::CalicoNetworkPolicy => Object::CalicoNetworkPolicy(Box::new(
+            calico::<calico_policy::CalicoNetworkPolicySpec>(value)?.check(warnings)?,
+        )),
+        Kind::StagedNetworkPolicy => {
+            let (action, spec) = staged::<calico_policy::CalicoNetworkPolicySpec>(value)?;
+            Object::StagedNetworkPolicy(Box::new(Staged { action, policy: spec.check(warnings)? }))
+        }
+        Kind::GlobalNetworkPolicy => Object::GlobalNetworkPolicy(Box::new(
+            calico::<calico_policy::GlobalNetworkPolicySpec>(value)?.check(warnings)?,
+        )),
+        Kind::StagedGlobalNetworkPolicy => {
+            let (action, spec) = staged::<calico_policy::GlobalNetworkPolicySpec>(value)?;
+            Object::StagedGlobalNetworkPolicy(Box::new(Staged { action, policy: spec.check(warnings)? }))
+        }
+        Kind::ClusterNetworkPolicy => Object::ClusterNetworkPolicy(Box::new(
+            calico::<cluster_network_policy::ClusterNetworkPolicySpec>(value)?.check(warnings)?,
+        )),
+        Kind::Tier => Object::Tier(calico::<tier::TierSpec>(value)?.check()?),
+        Kind::NetworkSet => Object::NetworkSet(calico::<network_set::NetworkSetSpec>(value)?.check(warnings)?),
+        Kind::GlobalNetworkSet => {
+            Object::GlobalNetworkSet(calico::<network_set::NetworkSetSpec>(value)?.check(warnings)?)
+        }
+        Kind::HostEndpoint => {
+            Object::HostEndpoint(Box::new(calico::<host_endpoint::HostEndpointSpec>(value)?.check(warnings)?))
+        }
+        Kind::ServiceAccount => Object::ServiceAccount(typed::<service_account::ServiceAccountWire>(value)?.into()),
         Kind::IpReservation => Object::IpReservation(calico::<ip_reservation::IpReservationSpec>(value)?.check()?),
         Kind::IpamConfiguration => {
             Object::IpamConfiguration(calico::<ipam_configuration::IpamConfigurationSpec>(value)?.check(warnings)?)
@@ -246,6 +277,12 @@ fn calico<'de, S: Deserialize<'de>>(mut value: Value) -> Result<Envelope<S>, Inv
         map.entry("spec").or_insert_with(|| Value::Object(serde_json::Map::new()));
     }
     typed(value)
+}
+
+/// Types a staged policy: the action, and the policy that it would be.
+fn staged<'de, S: Deserialize<'de>>(mut value: Value) -> Result<(StagedAction, Envelope<S>), Invalid> {
+    let action = staged::take_action(&mut value)?;
+    Ok((action, calico(value)?))
 }
 
 /// Types a value; an error carries the path of the field it is about.

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Meta;
-use crate::{NodeName, PodRef, Protocol};
+use super::parse::Warnings;
+use super::{Meta, nets};
+use crate::{NodeName, PodRef, Prefix, Protocol};
 
 /// What margay reads of a `v1` Pod.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +23,12 @@ pub struct Pod {
     /// `spec.containers[].ports[]` that have a name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<ContainerPort>,
+    /// `spec.serviceAccountName`; `default` where nothing is written.
+    #[serde(default = "default_account")]
+    pub service_account: String,
+    /// [`ALLOWED_SOURCES`]: what it may send from besides its own addresses, where the node's settings let it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_sources: Vec<Prefix>,
     /// `status.phase` is Succeeded or Failed: its addresses may be another's already.
     #[serde(default)]
     pub ended: bool,
@@ -55,6 +62,13 @@ pub const IPV6_POOLS: &str = "cni.projectcalico.org/ipv6pools";
 /// `72h`.
 pub const KEEP_ADDRESS: &str = "margay.projectcalico.org/keep-address";
 
+/// Annotation that allows further source addresses: a JSON list of prefixes.
+pub const ALLOWED_SOURCES: &str = "cni.projectcalico.org/allowedSourcePrefixes";
+
+fn default_account() -> String {
+    "default".into()
+}
+
 impl Pod {
     /// Namespace and name.
     pub fn reference(&self) -> PodRef {
@@ -79,6 +93,8 @@ struct PodSpec {
     node_name: Option<NodeName>,
     #[serde(default)]
     host_network: Option<bool>,
+    #[serde(default)]
+    service_account_name: Option<String>,
     #[serde(default)]
     containers: Option<Vec<ContainerWire>>,
 }
@@ -110,8 +126,9 @@ struct PodIp {
     ip: String,
 }
 
-impl From<PodWire> for Pod {
-    fn from(wire: PodWire) -> Pod {
+impl PodWire {
+    pub(super) fn check(self, warnings: &mut Warnings) -> Pod {
+        let wire = self;
         let PodWire { metadata, spec, status } = wire;
         let mut addresses: Vec<IpAddr> =
             status.pod_ips.iter().flatten().filter_map(|pod_ip| pod_ip.ip.parse().ok()).collect();
@@ -123,8 +140,12 @@ impl From<PodWire> for Pod {
             let protocol = port.protocol.unwrap_or(Protocol::TCP);
             port.name.map(|name| ContainerPort { name, protocol, port: port.container_port })
         };
+        let account = spec.service_account_name.filter(|name| !name.is_empty());
+        let allowed_sources = allowed_sources(&metadata, warnings);
         Pod {
             meta: metadata,
+            service_account: account.unwrap_or_else(default_account),
+            allowed_sources,
             node: spec.node_name,
             host_network: spec.host_network.unwrap_or(false),
             addresses,
@@ -132,6 +153,24 @@ impl From<PodWire> for Pod {
             ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
         }
     }
+}
+
+/// A pod runs whatever its annotations say; one that can't be read allows nothing.
+fn allowed_sources(meta: &Meta, warnings: &mut Warnings) -> Vec<Prefix> {
+    let Some(text) = meta.annotations.get(ALLOWED_SOURCES) else { return Vec::new() };
+    let field = format!("metadata.annotations[{ALLOWED_SOURCES}]");
+    let Ok(texts) = serde_json::from_str::<Vec<String>>(text) else {
+        warnings.add(field, "allows nothing: it is no JSON list of prefixes");
+        return Vec::new();
+    };
+    let mut prefixes = Vec::new();
+    for text in texts {
+        match nets::prefix(&text, &field, warnings) {
+            Ok(prefix) => prefixes.push(prefix),
+            Err(_) => warnings.add(field.clone(), format!("allows nothing by {text:?}: it is no prefix")),
+        }
+    }
+    prefixes
 }
 
 #[derive(Deserialize)]

@@ -27,7 +27,7 @@ pub fn manifest(definition: &Definition) -> Result<Value> {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{GROUP}"), "labels": {"app.kubernetes.io/part-of": "margay"}},
-        "spec": {"group": GROUP, "names": names, "scope": "Cluster", "versions": [version]},
+        "spec": {"group": GROUP, "names": names, "scope": format!("{:?}", definition.scope), "versions": [version]},
     }))
 }
 

@@ -88,12 +88,12 @@ fn of_error(error: &ObjectError) -> Option<Event> {
 /// From `Kind/name` or `Kind/namespace/name`.
 fn key(text: &str) -> Option<ObjectKey> {
     let (kind, rest) = text.split_once('/')?;
-    let (kind, ..) = Kind::ALL.iter().find(|(_, _, name)| *name == kind)?;
+    let kind = kind.parse().ok()?;
     let (namespace, name) = match rest.split_once('/') {
         Some((namespace, name)) => (Some(namespace.to_string()), name),
         None => (None, rest),
     };
-    Some(ObjectKey { kind: *kind, namespace, name: name.to_string() })
+    Some(ObjectKey { kind, namespace, name: name.to_string() })
 }
 
 /// What is wrong on this node alone.

@@ -71,7 +71,19 @@ pub const KINDS: &[Watched] = &[
 pub const READ_IN_PASSING: &[Kind] = &[Kind::IpamBlock, Kind::BlockAffinity, Kind::IpamHandle];
 
 /// Kinds that are read from files only: nothing in the agent follows from them.
-pub const UNWATCHED: &[Kind] = &[];
+pub const UNWATCHED: &[Kind] = &[
+    Kind::CalicoNetworkPolicy,
+    Kind::GlobalNetworkPolicy,
+    Kind::ClusterNetworkPolicy,
+    Kind::StagedNetworkPolicy,
+    Kind::StagedGlobalNetworkPolicy,
+    Kind::StagedKubernetesNetworkPolicy,
+    Kind::Tier,
+    Kind::NetworkSet,
+    Kind::GlobalNetworkSet,
+    Kind::HostEndpoint,
+    Kind::ServiceAccount,
+];
 
 const fn watched(kind: Kind, plural: &'static str, part: Part, when: When) -> Watched {
     Watched { kind, plural, part, when }

@@ -11,6 +11,7 @@ mod felix;
 mod ip_pool;
 mod ipam;
 mod node_status;
+mod policy;
 mod scalar;
 mod status;
 
@@ -20,11 +21,15 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
-/// One kind as an API server is told of it. All are cluster-scoped.
+use super::Scope;
+
+/// One kind as an API server is told of it.
 #[derive(Debug, Clone)]
 pub struct Definition {
     /// `kind`.
     pub kind: &'static str,
+    /// Where its objects lie.
+    pub scope: Scope,
     /// `names.plural`; the CRD's own name is this and the group.
     pub plural: &'static str,
     /// `names.shortNames`.
@@ -103,11 +108,12 @@ pub fn all() -> Vec<Definition> {
     ];
     all.extend(felix::definitions());
     all.extend(ipam::definitions());
+    all.extend(policy::definitions());
     all
 }
 
 impl Definition {
-    /// A kind without rules of its own and without a status.
+    /// A kind of the cluster without rules of its own and without a status.
     fn new<Spec: JsonSchema>(
         kind: &'static str,
         plural: &'static str,
@@ -115,8 +121,9 @@ impl Definition {
         about: &'static str,
         columns: &[Column],
     ) -> Definition {
-        let (spec, columns) = (schema::<Spec>(), columns.to_vec());
-        Definition { kind, plural, short_names, about, spec, status: None, rules: vec![], keywords: vec![], columns }
+        let (scope, spec, columns) = (Scope::Cluster, schema::<Spec>(), columns.to_vec());
+        let (rules, keywords) = (Vec::new(), Vec::new());
+        Definition { kind, scope, plural, short_names, about, spec, status: None, rules, keywords, columns }
     }
 }
 

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use crate::object::port::CalicoPort;
 use crate::object::{Community, GoDuration, SourceAddress};
 use crate::selector::Selector;
-use crate::{Asn, NodeName, Prefix};
+use crate::{Asn, NodeName, Prefix, Protocol};
 
 macro_rules! written_as {
     ($($type:ty = $schema:tt;)*) => {$(
@@ -26,6 +27,8 @@ macro_rules! written_as {
 
 written_as! {
     NodeName = { "type": "string", "minLength": 1, "maxLength": 253 };
+    Protocol = { "x-kubernetes-int-or-string": true };
+    CalicoPort = { "x-kubernetes-int-or-string": true };
     Prefix = { "type": "string", "maxLength": 49 };
     Asn = { "x-kubernetes-int-or-string": true };
     Selector = { "type": "string", "maxLength": 4096 };
