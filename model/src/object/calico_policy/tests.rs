@@ -1,3 +1,5 @@
+//! What is read of policies of Calico's, and what is refused.
+
 use super::*;
 use crate::object::{Document, Object, parse};
 
