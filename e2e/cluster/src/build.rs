@@ -12,8 +12,8 @@ use sha1::{Digest, Sha1};
 
 use crate::plan::repository;
 
-/// The oldest Go that can build what go.mod asks for.
-const GO: (u32, u32) = (1, 24);
+/// The oldest Go that can build what the newest go.mod asks for, CoreDNS'.
+const GO: (u32, u32) = (1, 26);
 /// The release of Kubernetes in go.mod. Without the stamp kubectl complains of the server's version.
 const KUBERNETES: &str = "v1.34.4";
 /// How often a long build says how far it is.
@@ -47,6 +47,8 @@ const TARGETS: &[Target] = &[
     Target { name: "agnhost", module: "", how: How::Go(AGNHOST), packages: 50 },
     Target { name: "e2e.test", module: "", how: How::GoTest("./e2e"), packages: 250 },
     Target { name: "coredns", module: "dns", how: How::Go("."), packages: 700 },
+    Target { name: "policy.test", module: "policy", how: How::GoTest("."), packages: 450 },
+    Target { name: "sctp", module: "sctp", how: How::Go("."), packages: 1 },
     Target { name: "pause", module: "pause", how: How::C("pause.c"), packages: 1 },
 ];
 

@@ -1,6 +1,6 @@
 //! Kubernetes' own end-to-end specs, run against the cluster by several processes side by side.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -12,24 +12,61 @@ use crate::plan::Plan;
 
 /// What became of one spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
+struct Outcome {
     /// Its full name, with tags in brackets.
-    pub name: String,
+    name: String,
     /// Why it failed; none if it passed.
-    pub failure: Option<String>,
+    failure: Option<String>,
     /// How long it took.
-    pub seconds: u64,
+    seconds: u64,
+}
+
+/// Specs that a cluster has to pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Specs {
+    /// A regular expression (of Go) for their names.
+    pub focus: &'static str,
+    /// How many there are in the release that is built.
+    pub count: usize,
+    /// Over how many processes they are dealt.
+    pub processes: usize,
+    /// Those that fail here, each by a part of its name, with the reason.
+    pub known: &'static [(&'static str, &'static str)],
+}
+
+impl Specs {
+    /// Runs all, prints what became of each, and names those that failed without being known to.
+    pub fn pass(&self, plan: &Plan) -> Result<()> {
+        let specs = specs(plan, self.focus)?;
+        ensure!(specs.len() == self.count, "{} specs: the list in docs/cluster.md is of another release", specs.len());
+        let outcomes = run(plan, &specs, self.processes)?;
+        let mut failed = BTreeSet::new();
+        for outcome in outcomes.values() {
+            let verdict = outcome.failure.as_deref().map_or("passed", |_| "FAILED");
+            println!("{verdict} {:>4} s  {}", outcome.seconds, outcome.name);
+            if let Some(failure) = &outcome.failure {
+                println!("{failure}");
+                failed.insert(outcome.name.as_str());
+            }
+        }
+        let missing: Vec<_> = specs.iter().filter(|name| !outcomes.contains_key(*name)).collect();
+        ensure!(missing.is_empty(), "these did not run: {missing:?}: see {}", plan.logs().display());
+        let known = |name: &&str| self.known.iter().any(|(known, _)| name.contains(known));
+        let surprising: Vec<_> = failed.into_iter().filter(|name| !known(name)).collect();
+        ensure!(surprising.is_empty(), "{} of {} failed: {surprising:#?}", surprising.len(), self.count);
+        Ok(())
+    }
 }
 
 /// Names of the specs that match a regular expression and are not skipped for what they need.
-pub fn specs(plan: &Plan, focus: &str) -> Result<Vec<String>> {
+fn specs(plan: &Plan, focus: &str) -> Result<Vec<String>> {
     let mut child = start(plan, "list", focus, &["--ginkgo.dry-run"])?;
     child.wait()?;
     Ok(outcomes(plan, "list")?.into_iter().map(|outcome| outcome.name).collect())
 }
 
 /// Runs them, dealt out to so many processes. Specs that must be alone come last, in one.
-pub fn run(plan: &Plan, specs: &[String], processes: usize) -> Result<BTreeMap<String, Outcome>> {
+fn run(plan: &Plan, specs: &[String], processes: usize) -> Result<BTreeMap<String, Outcome>> {
     let (alone, social): (Vec<&String>, Vec<&String>) = specs.iter().partition(|name| name.contains("[Serial]"));
     let mut all = BTreeMap::new();
     let mut shards = vec![Vec::new(); processes];
@@ -74,7 +111,7 @@ fn start(plan: &Plan, name: &str, focus: &str, more: &[&str]) -> Result<Child> {
     command.arg(format!("--kubectl-path={}", plan.programs().join("kubectl").display()));
     command.arg(format!("--ginkgo.focus={focus}")).arg(format!("--ginkgo.json-report={}", report.display()));
     command.args(["--provider=local", "--allowed-not-ready-nodes=0", "--minStartupPods=0", "--node-os-distro=debian"]);
-    command.args(["--dump-logs-on-failure=false", "--ginkgo.no-color", "--ginkgo.v=false", "--ginkgo.timeout=20m"]);
+    command.args(["--dump-logs-on-failure=false", "--ginkgo.no-color", "--ginkgo.v=false", "--ginkgo.timeout=40m"]);
     command.args(more).current_dir(plan.folder());
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     command.spawn().context("cannot run e2e.test")

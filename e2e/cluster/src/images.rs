@@ -20,8 +20,11 @@ pub const COREDNS: &str = "margay.test/coredns:1";
 /// A web server, as ingress proxy.
 pub const NGINX: &str = "margay.test/nginx:1";
 /// What the upstream specs call images of such content.
-const UPSTREAM: [&str; 2] =
-    ["registry.k8s.io/e2e-test-images/agnhost:2.56", "registry.k8s.io/e2e-test-images/jessie-dnsutils:1.7"];
+const UPSTREAM: [&str; 3] = [
+    "registry.k8s.io/e2e-test-images/agnhost:2.56",
+    "registry.k8s.io/e2e-test-images/agnhost:2.45",
+    "registry.k8s.io/e2e-test-images/jessie-dnsutils:1.7",
+];
 const UPSTREAM_PAUSE: &str = "registry.k8s.io/pause:3.10.1";
 /// Programs that are in the tools image themselves; of the rest busybox has an applet.
 const REAL: [&str; 7] = ["sh", "bash", "curl", "dig", "nc", "ip", "getent"];
@@ -52,7 +55,7 @@ pub fn pack(plan: &Plan, debian: &Debian, say: fn(&str)) -> Result<()> {
         image.text("usr/share/nginx/empty", "");
         image.pack(&folder.join("nginx.tar"))?;
     }
-    if !fresh("tools.tar", &["agnhost"]) {
+    if !fresh("tools.tar", &["agnhost", "sctp"]) {
         say("packing the test image");
         tools(&programs, debian)?.pack(&folder.join("tools.tar"))?;
     }
@@ -62,7 +65,9 @@ pub fn pack(plan: &Plan, debian: &Debian, say: fn(&str)) -> Result<()> {
 fn tools(programs: &Path, debian: &Debian) -> Result<Image> {
     let mut image = Image::new(&[&[TOOLS], &UPSTREAM[..]].concat(), &["/agnhost"]);
     image.command = vec!["pause".into()];
-    image.file("agnhost", &programs.join("agnhost"));
+    // It becomes the other one for all that has nothing to do with SCTP.
+    image.file("agnhost", &programs.join("sctp"));
+    image.file("bin/agnhost", &programs.join("agnhost"));
     image.link("agnhost-2", "agnhost");
     for file in PORTER {
         image.file(file, &programs.join(file));

@@ -17,6 +17,7 @@ pub mod node;
 pub mod pki;
 pub mod plan;
 pub mod pod_netns;
+pub mod policy_api;
 pub mod traces;
 pub mod trial;
 pub mod underlay;

@@ -1,6 +1,7 @@
 //! What a test works with: the one cluster that is up, a Kubernetes namespace of the test's own, and pods in it.
 
 use std::fs::File;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -218,6 +219,21 @@ impl Trial {
 }
 
 impl Trial {
+    /// Whether a new connection from a pod to `ADDRESS:PORT` comes about. Packets that are dropped are a no; a refusal is an error.
+    pub fn connects(&self, from: &Pod, target: &str) -> Result<bool> {
+        let connect = ["exec", &from.name, "--", "/agnhost", "connect", target, "--timeout=1s"];
+        let output = self.cluster.kubectl.output(&[&["-n", &self.namespace], &connect[..]].concat())?;
+        connected(&format!("from pod {}", from.name), target, &output)
+    }
+
+    /// The same from the host behind the router.
+    pub fn connects_from_outside(&self, target: &str) -> Result<bool> {
+        let mut connect = Command::new(self.cluster.plan.programs().join("agnhost"));
+        connect.args(["connect", target, "--timeout=1s"]);
+        let output = self.cluster.plan.outside().run(|| Ok(connect.output()?))?;
+        connected("from outside", target, &output)
+    }
+
     /// Waits until the router's kernel reaches a prefix by these nodes and no other.
     pub fn router_reaches(&self, prefix: &str, nodes: &[&str]) -> Result<()> {
         let plan = &self.cluster.plan;
@@ -259,6 +275,13 @@ fn end_of_others(cluster: &Cluster) -> Result<()> {
         println!("left by an earlier test: {wrong:#}");
     }
     Ok(())
+}
+
+/// agnhost ends with a word for each way that a connection can fail.
+fn connected(from: &str, target: &str, output: &Output) -> Result<bool> {
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() || said.contains("TIMEOUT"), "{from} to {target}: {}", said.trim());
+    Ok(output.status.success())
 }
 
 /// Asks every target once more if need be: one line each, `+` and the body, or `-` and what curl said.

@@ -1,0 +1,3 @@
+module margay.test/sctp
+
+go 1.24.0
