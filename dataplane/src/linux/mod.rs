@@ -9,6 +9,7 @@ pub mod monitor;
 pub mod netlink;
 pub mod netns;
 pub mod nexthops;
+pub mod nflog;
 pub mod nft;
 pub mod pod;
 mod route_message;

@@ -273,7 +273,7 @@ impl Netlink {
         Ok(Netlink { socket, sequence: 0 })
     }
 
-    fn open(protocol: Protocol, buffer: i32) -> Result<Netlink, NetlinkError> {
+    pub(super) fn open(protocol: Protocol, buffer: i32) -> Result<Netlink, NetlinkError> {
         let socket = RawSocket::open(protocol, ANSWER_WITHIN, buffer)
             .map_err(|error| NetlinkError::Socket { doing: "open a socket", error })?;
         Ok(Netlink { socket, sequence: 0 })
@@ -424,7 +424,8 @@ impl Netlink {
         self.socket.send(bytes).map_err(|error| NetlinkError::Socket { doing: "send", error })
     }
 
-    fn receive(&mut self) -> Result<&[u8], NetlinkError> {
+    /// The next datagram, of whatever is in it.
+    pub(super) fn receive(&mut self) -> Result<&[u8], NetlinkError> {
         match self.socket.receive() {
             Ok(length) => Ok(self.socket.datagram(length)),
             Err(error) => Err(match error.raw_os_error() {

@@ -1,6 +1,6 @@
 //! What the kernel makes of our messages: each test in a network namespace of its own thread.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod lab;
 mod links;
@@ -9,3 +9,5 @@ mod nexthops;
 mod nft;
 mod routes;
 mod rules;
+#[path = "../tables/mod.rs"]
+mod tables;
