@@ -1,13 +1,14 @@
-//! `discovery.k8s.io/v1` EndpointSlice: on which nodes a Service has endpoints that are ready.
+//! `discovery.k8s.io/v1` EndpointSlice: where a Service has endpoints, and on which nodes they are ready.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::Meta;
-use crate::{Family, NodeName};
+use crate::{Family, NodeName, Protocol};
 
-/// What margay reads of a `discovery.k8s.io/v1` EndpointSlice: no addresses, only where they are.
+/// What margay reads of a `discovery.k8s.io/v1` EndpointSlice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointSlice {
     /// `metadata`, its name and namespace only.
@@ -18,6 +19,20 @@ pub struct EndpointSlice {
     pub family: Option<Family>,
     /// `endpoints[].nodeName` of those with `conditions.ready`, which counts as true where it is not said.
     pub ready_on: BTreeSet<NodeName>,
+    /// `endpoints[].addresses[]` with each of `ports[]`, ready or not: whom a policy means by the Service.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub sockets: BTreeSet<Socket>,
+}
+
+/// An address, a protocol and a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Socket {
+    /// The address.
+    pub address: IpAddr,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port.
+    pub port: u16,
 }
 
 /// The label that names a slice's Service.
@@ -37,6 +52,15 @@ pub(super) struct EndpointSliceWire {
     address_type: AddressType,
     #[serde(default)]
     endpoints: Option<Vec<Endpoint>>,
+    #[serde(default)]
+    ports: Option<Vec<Port>>,
+}
+#[derive(Deserialize)]
+struct Port {
+    #[serde(default)]
+    protocol: Option<Protocol>,
+    #[serde(default)]
+    port: Option<u16>,
 }
 #[derive(Deserialize)]
 enum AddressType {
@@ -48,6 +72,8 @@ enum AddressType {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Endpoint {
+    #[serde(default)]
+    addresses: Vec<String>,
     #[serde(default)]
     node_name: Option<NodeName>,
     #[serde(default)]
@@ -63,8 +89,20 @@ struct Conditions {
 
 impl From<EndpointSliceWire> for EndpointSlice {
     fn from(wire: EndpointSliceWire) -> EndpointSlice {
-        let EndpointSliceWire { mut metadata, address_type, endpoints } = wire;
-        let ready = endpoints.unwrap_or_default().into_iter().filter(|one| one.conditions.ready.unwrap_or(true));
+        let EndpointSliceWire { mut metadata, address_type, endpoints, ports } = wire;
+        let endpoints = endpoints.unwrap_or_default();
+        // Names (`FQDN`) are no addresses.
+        let addresses = endpoints.iter().flat_map(|one| &one.addresses).filter_map(|text| text.parse::<IpAddr>().ok());
+        let ports: Vec<(Protocol, u16)> = ports
+            .into_iter()
+            .flatten()
+            .filter_map(|port| Some((port.protocol.unwrap_or(Protocol::TCP), port.port?)))
+            .collect();
+        let sockets = addresses.flat_map(|address| {
+            ports.iter().map(move |(protocol, port)| Socket { address, protocol: *protocol, port: *port })
+        });
+        let sockets = sockets.collect();
+        let ready = endpoints.into_iter().filter(|one| one.conditions.ready.unwrap_or(true));
         EndpointSlice {
             service: metadata.labels.remove(SERVICE_NAME),
             family: match address_type {
@@ -72,6 +110,7 @@ impl From<EndpointSliceWire> for EndpointSlice {
                 AddressType::IPv6 => Some(Family::Ipv6),
                 AddressType::Other => None,
             },
+            sockets,
             ready_on: ready.filter_map(|one| one.node_name).collect(),
             meta: Meta { name: metadata.name, namespace: metadata.namespace, ..Meta::default() },
         }

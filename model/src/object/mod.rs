@@ -70,7 +70,7 @@ pub use calico_policy::{
 pub use cluster_information::ClusterInformation;
 pub use cluster_network_policy::{ClusterNetworkPolicy, ClusterPeer, ClusterPods, ClusterRule, ClusterTier};
 pub use duration::GoDuration;
-pub use endpoint_slice::EndpointSlice;
+pub use endpoint_slice::{EndpointSlice, Socket};
 pub use felix_configuration::{
     FelixConfiguration, FelixScope, FelixSettings, NatOutgoingExclusions, ServiceLoopPrevention, Switch,
 };

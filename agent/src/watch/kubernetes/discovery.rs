@@ -1,4 +1,5 @@
-//! Which of Calico's kinds the API server knows, in which group: both groups may be absent, and may come or go later.
+//! Which kinds the API server knows of groups that may be absent, and may come or go later: Calico's two, and that of
+//! ClusterNetworkPolicy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,8 +8,7 @@ use std::time::Duration;
 use kube::Client;
 use tokio::sync::{Notify, watch};
 
-use super::kinds::{CALICO, OLDER};
-use super::reading::Group;
+use super::kinds::{CALICO, CLUSTER_POLICY, OLDER};
 use crate::api_server::{self, ApiServer, reason};
 
 /// How soon a group that is absent is looked for again: the time doubles from the one to the other.
@@ -43,46 +43,46 @@ impl Presence {
     }
 }
 
-/// Both groups, each looked for by a task of its own.
+/// All groups by group and version, each looked for by a task of its own.
 #[derive(Debug, Clone)]
 pub struct Discovery {
-    groups: BTreeMap<Group, (watch::Receiver<Presence>, Arc<Notify>)>,
+    groups: BTreeMap<&'static str, (watch::Receiver<Presence>, Arc<Notify>)>,
 }
 
 impl Discovery {
     /// Begins to look. Failures go to `failed`.
     pub fn start(api: &ApiServer, failed: impl Fn(String) + Clone + Send + Sync + 'static) -> Discovery {
-        let begin = |group: Group| {
+        let begin = |version: &'static str| {
             let (told, presence) = watch::channel(Presence::Unknown);
             let again = Arc::new(Notify::new());
-            let looking = Looking { api: api.clone(), group, told, again: again.clone() };
+            let looking = Looking { api: api.clone(), version, told, again: again.clone() };
             api.spawn(looking.run(failed.clone()));
-            (group, (presence, again))
+            (version, (presence, again))
         };
-        Discovery { groups: [Group::Present, Group::Older].map(begin).into_iter().collect() }
+        Discovery { groups: [CALICO, OLDER, CLUSTER_POLICY].map(begin).into_iter().collect() }
     }
 
     /// What is known of a group, now and later.
-    pub fn of(&self, group: Group) -> Option<watch::Receiver<Presence>> {
-        self.groups.get(&group).map(|(presence, _)| presence.clone())
+    pub fn of(&self, version: &str) -> Option<watch::Receiver<Presence>> {
+        self.groups.get(version).map(|(presence, _)| presence.clone())
     }
 
     /// Somebody was told that a resource is not there.
-    pub fn look_again(&self, group: Group) {
-        self.groups.get(&group).into_iter().for_each(|(_, again)| again.notify_one());
+    pub fn look_again(&self, version: &str) {
+        self.groups.get(version).into_iter().for_each(|(_, again)| again.notify_one());
     }
 }
 
 struct Looking {
     api: ApiServer,
-    group: Group,
+    version: &'static str,
     told: watch::Sender<Presence>,
     again: Arc<Notify>,
 }
 
 impl Looking {
     async fn run(self, failed: impl Fn(String) + Send) {
-        let latest = if self.group == Group::Older { LATE_OLDER } else { LATE };
+        let latest = if self.version == OLDER { LATE_OLDER } else { LATE };
         let mut wait = SOON;
         // Something that was there is missing now; it has to be so twice.
         let mut doubted = false;
@@ -140,8 +140,7 @@ impl Looking {
     }
 
     async fn list(&self, client: &Client) -> Result<Presence, kube::Error> {
-        let version = if self.group == Group::Older { OLDER } else { CALICO };
-        match client.list_api_group_resources(version).await {
+        match client.list_api_group_resources(self.version).await {
             Ok(list) => Ok(Presence::Present(list.resources.into_iter().map(|resource| resource.name).collect())),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Presence::Absent),
             Err(error) => Err(error),

@@ -90,7 +90,7 @@ enum Ended {
 impl Follower {
     pub(super) async fn run(mut self) {
         loop {
-            if self.row.is_calicos() && !self.until_there().await {
+            if self.row.may_be_absent() && !self.until_there().await {
                 return;
             }
             let ended = match self.row.part {
@@ -101,7 +101,7 @@ impl Follower {
             match ended {
                 Ended::Unheard => return,
                 Ended::Missing => {
-                    self.discovery.look_again(self.feed.group);
+                    self.discovery.look_again(self.version());
                     tokio::time::sleep(AGAIN).await;
                 }
                 Ended::Anew => {}
@@ -112,7 +112,7 @@ impl Follower {
     /// Waits until the server knows the kind. False if nobody listens any more.
     async fn until_there(&self) -> bool {
         let (_, plural) = self.name();
-        let Some(mut presence) = self.discovery.of(self.feed.group) else { return false };
+        let Some(mut presence) = self.discovery.of(self.version()) else { return false };
         loop {
             let has = presence.borrow_and_update().has(plural);
             match has {
@@ -127,9 +127,8 @@ impl Follower {
     }
 
     async fn stream<E: Extent>(&mut self) -> Ended {
-        let version = if self.feed.group == Group::Older { OLDER } else { spelled(self.feed.kind).0 };
         let (kind, plural) = self.name();
-        let resource = resource(version, kind, plural);
+        let resource = resource(self.version(), kind, plural);
         let client = self.api.client();
         let config = watcher::Config::default().page_size(PAGE);
         let (api, config): (Api<Sent<E>>, _) = match &self.feed.name {
@@ -205,6 +204,11 @@ impl Follower {
 
     async fn tell(&self, heard: Heard) -> bool {
         self.heard.send((self.feed.clone(), heard)).await.is_ok()
+    }
+
+    /// The feed's group and version.
+    fn version(&self) -> &'static str {
+        if self.feed.group == Group::Older { OLDER } else { spelled(self.feed.kind).0 }
     }
 
     /// Kind and plural in the feed's group.

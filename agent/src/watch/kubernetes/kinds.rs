@@ -7,6 +7,8 @@ use model::object::Kind;
 pub const CALICO: &str = "projectcalico.org/v3";
 /// Where a cluster of Calico's has stored the same objects for years.
 pub const OLDER: &str = "crd.projectcalico.org/v1";
+/// Group and version of ClusterNetworkPolicy, which not every cluster has.
+pub const CLUSTER_POLICY: &str = "policy.networking.k8s.io/v1alpha2";
 
 /// A kind that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,26 +66,22 @@ pub const KINDS: &[Watched] = &[
     watched(Kind::IpamConfiguration, "ipamconfigurations", Part::Whole, When::Always),
     watched(Kind::Service, "services", Part::Whole, When::Needed),
     watched(Kind::EndpointSlice, "endpointslices", Part::Whole, When::Needed),
+    watched(Kind::ServiceAccount, "serviceaccounts", Part::Metadata, When::Needed),
+    watched(Kind::Tier, "tiers", Part::Whole, When::Always),
+    watched(Kind::CalicoNetworkPolicy, "networkpolicies", Part::Whole, When::Always),
+    watched(Kind::GlobalNetworkPolicy, "globalnetworkpolicies", Part::Whole, When::Always),
+    watched(Kind::ClusterNetworkPolicy, "clusternetworkpolicies", Part::Whole, When::Always),
+    watched(Kind::NetworkSet, "networksets", Part::Whole, When::Always),
+    watched(Kind::GlobalNetworkSet, "globalnetworksets", Part::Whole, When::Always),
+    watched(Kind::HostEndpoint, "hostendpoints", Part::Whole, When::Always),
+    watched(Kind::StagedNetworkPolicy, "stagednetworkpolicies", Part::Whole, When::Always),
+    watched(Kind::StagedGlobalNetworkPolicy, "stagedglobalnetworkpolicies", Part::Whole, When::Always),
+    watched(Kind::StagedKubernetesNetworkPolicy, "stagedkubernetesnetworkpolicies", Part::Whole, When::Always),
 ];
 
 /// Kinds that are not watched: there are as many of them as nodes or pods, and a node needs to know but a few, which it
 /// reads when it is about to change them.
 pub const READ_IN_PASSING: &[Kind] = &[Kind::IpamBlock, Kind::BlockAffinity, Kind::IpamHandle];
-
-/// Kinds that are read from files only: nothing in the agent follows from them.
-pub const UNWATCHED: &[Kind] = &[
-    Kind::CalicoNetworkPolicy,
-    Kind::GlobalNetworkPolicy,
-    Kind::ClusterNetworkPolicy,
-    Kind::StagedNetworkPolicy,
-    Kind::StagedGlobalNetworkPolicy,
-    Kind::StagedKubernetesNetworkPolicy,
-    Kind::Tier,
-    Kind::NetworkSet,
-    Kind::GlobalNetworkSet,
-    Kind::HostEndpoint,
-    Kind::ServiceAccount,
-];
 
 const fn watched(kind: Kind, plural: &'static str, part: Part, when: When) -> Watched {
     Watched { kind, plural, part, when }
@@ -98,6 +96,11 @@ impl Watched {
     /// Whether the kind is Calico's, and may be in either of two groups.
     pub fn is_calicos(&self) -> bool {
         spelled(self.kind).0 == CALICO
+    }
+
+    /// Whether a cluster may do without the kind.
+    pub fn may_be_absent(&self) -> bool {
+        [CALICO, CLUSTER_POLICY].contains(&spelled(self.kind).0)
     }
 }
 
@@ -128,10 +131,7 @@ mod tests {
     fn every_kind_of_object_is_watched_or_is_said_not_to_be() {
         for (kind, ..) in Kind::ALL {
             let watched = Watched::of(*kind).is_some();
-            assert!(
-                watched != (UNWATCHED.contains(kind) || READ_IN_PASSING.contains(kind)),
-                "would {kind} ever be read from an API server?"
-            );
+            assert!(watched != READ_IN_PASSING.contains(kind), "would {kind} ever be read from an API server?");
         }
     }
 }

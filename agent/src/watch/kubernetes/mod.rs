@@ -230,9 +230,10 @@ impl Watching {
         wanted
     }
 
-    /// Kinds that no group has.
+    /// Kinds of ours that no group has.
     fn absent(&self) -> Vec<String> {
-        let kinds: BTreeSet<_> = self.feeds.keys().map(|feed| feed.kind).collect();
+        let ours = |kind: &_| kinds::spelled(*kind).0 == kinds::CALICO;
+        let kinds: BTreeSet<_> = self.feeds.keys().map(|feed| feed.kind).filter(ours).collect();
         let nowhere = |kind: &_| self.feeds.iter().filter(|(feed, _)| feed.kind == *kind).all(|(_, of)| of.absent);
         kinds.into_iter().filter(nowhere).map(|kind| kind.to_string()).collect()
     }

@@ -148,7 +148,7 @@ impl Reading {
 
     /// An object is no longer there.
     pub fn gone(&mut self, feed: &Feed, namespace: Option<&str>, name: &str) -> Option<Fact> {
-        self.forget(feed, &key(feed.kind, namespace, name))
+        self.forget(feed, &of(feed, namespace, name))
     }
 
     /// All that is wrong with the objects, if that has changed since it was last asked.
@@ -264,14 +264,14 @@ type Read = Result<(ObjectFact, Vec<ObjectError>), ObjectError>;
 /// Reads an object; None if it has not even a name.
 fn read(feed: &Feed, mut value: Value) -> Option<(ObjectKey, Read)> {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_string);
-    let key = key(feed.kind, text("/metadata/namespace").as_deref(), &text("/metadata/name")?);
+    let key = of(feed, text("/metadata/namespace").as_deref(), &text("/metadata/name")?);
     let bad = |field: &str, message: String| {
         let (file, object, field) = (feed.origin().to_string(), key.to_string(), field.to_string());
         Err(ObjectError { file, object, field, message })
     };
     let (version, kind) = spelled(feed.kind);
     if feed.group == Group::Older {
-        value = match older::unpack(value, kind) {
+        value = match older::unpack(value, kind, &key.name) {
             Ok(value) => value,
             Err(message) => return Some((key.clone(), bad(older::FIELD, message))),
         };
@@ -291,6 +291,15 @@ fn read(feed: &Feed, mut value: Value) -> Option<(ObjectKey, Read)> {
         }
     };
     Some((key, read))
+}
+
+/// The key of a feed's object, given the name that it is stored by.
+fn of(feed: &Feed, namespace: Option<&str>, name: &str) -> ObjectKey {
+    let name = match feed.group {
+        Group::Present => name,
+        Group::Older => older::name(feed.kind, name),
+    };
+    key(feed.kind, namespace, name)
 }
 
 fn key(kind: Kind, namespace: Option<&str>, name: &str) -> ObjectKey {
