@@ -148,7 +148,7 @@ impl World {
             }
             Fact::Object(mut fact) => {
                 if let Object::EndpointSlice(slice) = &mut fact.object {
-                    // A cluster has many endpoints; whether one is here is all that is asked.
+                    // A cluster has many endpoints; which are ready is asked of this node only.
                     slice.keep_only(&self.node);
                     fact.written = serde_json::Value::Null;
                 }

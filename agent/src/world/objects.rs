@@ -26,7 +26,12 @@ impl Objects {
         let key = fact.object.key();
         let touched = touches(&fact.object);
         let before = self.all.insert(key.clone(), fact);
-        let says_the_same = |before: &ObjectFact| self.all.get(&key).is_some_and(|now| now.object == before.object);
+        let says_the_same = |before: &ObjectFact| {
+            self.all.get(&key).is_some_and(|now| match (&now.object, &before.object) {
+                (Object::EndpointSlice(now), Object::EndpointSlice(before)) => now.is_announced_like(before),
+                (now, before) => now == before,
+            })
+        };
         if matches!(key.kind, Kind::Service | Kind::EndpointSlice) && before.as_ref().is_some_and(says_the_same) {
             // Most of what happens to endpoints happens on other nodes.
             return Dirty::nothing();

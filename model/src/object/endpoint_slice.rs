@@ -43,6 +43,11 @@ impl EndpointSlice {
     pub fn keep_only(&mut self, node: &NodeName) {
         self.ready_on.retain(|ready| ready == node);
     }
+
+    /// Whether its Service is announced as by the other: whatever addresses its endpoints have.
+    pub fn is_announced_like(&self, other: &EndpointSlice) -> bool {
+        (&self.service, self.family, &self.ready_on) == (&other.service, other.family, &other.ready_on)
+    }
 }
 
 #[derive(Deserialize)]
