@@ -16,7 +16,7 @@ use crate::fact::{Fact, Source};
 use crate::plan::first_pool::FirstPools;
 use crate::plan::report::{Reports, Voice};
 pub use crate::reconcile::Status;
-use crate::reconcile::{Birth, Reconciler, Recorder};
+use crate::reconcile::{Birth, Reconciler, Recorder, rules};
 use crate::speaker::{self, Batch, Listen, Wanted};
 use crate::watch::{self as watchers, routers::Routers};
 use crate::world::Autodetection;
@@ -175,7 +175,8 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     if options.autodetection != Autodetection::default() {
         core.learn(Fact::Autodetection(options.autodetection.clone()), Time::START);
     }
-    let turn = Loop { core, born: Instant::now(), speaker, routers, told, reporting, waiting: Vec::new() };
+    let turn =
+        Loop { core, born: Instant::now(), speaker, routers, told, reporting, waiting: Vec::new(), held: Vec::new() };
     std::thread::Builder::new().name("reconcile".into()).spawn(move || {
         runtime.block_on(turn.run(inbox, done, asked, consulted));
         drop(ending);
@@ -200,6 +201,10 @@ fn watch_kernel(facts: &mpsc::Sender<Fact>, shared: &Shared) {
         };
         let outcome = Monitor::open().and_then(|(monitor, stopper)| {
             let monitor = monitor.without(shared.port)?;
+            let monitor = match shared.rules_port {
+                Some(port) => monitor.without_rules_of(port)?,
+                None => monitor,
+            };
             mark_at(stopper.marker().ok());
             monitor.run(each)
         });
@@ -214,6 +219,16 @@ fn watch_kernel(facts: &mpsc::Sender<Fact>, shared: &Shared) {
     }
 }
 
+/// An answer to an ADD, held back: a pod's first packet is to meet its rules.
+struct Held {
+    reply: Reply,
+    answer: oneshot::Sender<Reply>,
+    /// The plan of rules that has the pod in it; none until it is made.
+    plan: Option<u64>,
+    /// After this the ADD is to be tried again.
+    until: Time,
+}
+
 struct Loop {
     core: Reconciler,
     born: Instant,
@@ -222,6 +237,8 @@ struct Loop {
     told: watch::Sender<Status>,
     /// ADDs that wait for something, each with the time at which it came.
     waiting: Vec<(Asked, Time)>,
+    /// Answers to ADDs that wait until their pods' packet rules are in force.
+    held: Vec<Held>,
     reporting: watch::Sender<Reports>,
 }
 
@@ -271,7 +288,8 @@ impl Loop {
         let now = self.now();
         let pods =
             self.waiting.iter().filter_map(|((request, _), since)| self.core.waits_for_pod(request, *since, now));
-        pods.chain(self.core.deadline(now)).min()
+        let held = self.held.iter().map(|held| held.until);
+        pods.chain(held).chain(self.core.deadline(now)).min()
     }
 
     fn answer_waiting(&mut self) {
@@ -284,9 +302,31 @@ impl Loop {
             self.waiting.push(((request, answer), since));
             return;
         }
+        let attach = matches!(request, Request::Attach(_));
         let reply = self.core.request(request, self.now(), unix_seconds());
+        if attach && matches!(reply, Reply::Ok(_)) {
+            self.held.push(Held { reply, answer, plan: None, until: self.now() + rules::PATIENCE });
+            return;
+        }
         // Whoever asked may have gone.
         let _ = answer.send(reply);
+    }
+
+    /// Gives the answers whose pods' rules are in force by now, and those that have waited too long.
+    fn release(&mut self) {
+        let (planned, in_force, now) = (self.core.rules_planned(), self.core.rules_in_force(), self.now());
+        for held in std::mem::take(&mut self.held) {
+            let plan = held.plan.unwrap_or(planned);
+            let reply = match () {
+                () if plan <= in_force => held.reply,
+                () if held.until <= now => self.core.without_rules(),
+                () => {
+                    self.held.push(Held { plan: Some(plan), ..held });
+                    continue;
+                }
+            };
+            let _ = held.answer.send(reply);
+        }
     }
 
     fn believe(&mut self, mut changes: Batch) {
@@ -307,6 +347,7 @@ impl Loop {
 
     fn settle(&mut self) {
         self.core.settle(self.now());
+        self.release();
         if let Some(plan) = self.core.take_bgp(unix_seconds()) {
             plan.problems.iter().for_each(|problem| tracing::warn!(problem, "peering"));
             let listen = Listen { port: plan.listen_port, addresses: plan.listen_on };

@@ -7,8 +7,10 @@ pub mod cluster;
 pub mod cni;
 pub mod first_pool;
 pub mod names;
+mod rules;
 pub mod uninstall;
 pub mod worker;
 
 pub use bench::Bench;
+pub use rules::{RulesOutcome, RulesWork};
 pub use worker::{Done, Job, Shared, Worker};

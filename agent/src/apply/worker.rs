@@ -7,13 +7,14 @@ use dataplane::linux::monitor::Marker;
 use dataplane::linux::netlink::{Netlink, NetlinkError};
 use dataplane::linux::routes::{self, Outcome, Whose};
 use dataplane::linux::tunnel::{self, Change};
-use dataplane::linux::{links, nexthops, nft, sysctl};
+use dataplane::linux::{links, nexthops, sysctl};
 use dataplane::nexthop::ActualNexthop;
 use dataplane::ours::Ours;
 use dataplane::requests::Work;
-use dataplane::ruleset::Ruleset;
-use dataplane::want::{Nat, Tunnel};
+use dataplane::want::Tunnel;
 use model::Family;
+
+use super::rules::{self, RulesOutcome, RulesWork};
 
 /// Something to do.
 #[derive(Debug)]
@@ -24,8 +25,8 @@ pub enum Job {
     ReadRoutes,
     /// Make the tunnel device so; without a wish take our addresses off it.
     Tunnel(Option<Tunnel>),
-    /// Make the table of packet rules so.
-    Nat(Nat),
+    /// Change the table of packet rules.
+    Rules(RulesWork),
     /// Have the kernel forward packets of these families.
     Forward(Vec<Family>),
     /// Remove the host sides of pods by name, as far as they are ours.
@@ -48,8 +49,13 @@ pub enum Done {
     Read(Result<Table, String>),
     /// Of the tunnel device: what had to be changed.
     Tunnel(Result<Vec<Change>, String>),
-    /// Of the packet rules: whether anything had to be changed.
-    Nat(Result<bool, String>),
+    /// Of the packet rules.
+    Rules {
+        /// As asked for.
+        work: RulesWork,
+        /// Whether it is so now; after an error nobody knows.
+        outcome: Result<RulesOutcome, String>,
+    },
     /// Of forwarding.
     Forward(Result<(), String>),
     /// Of the links.
@@ -72,14 +78,17 @@ pub struct Table {
 pub struct Worker {
     routes: mpsc::Sender<Job>,
     links: mpsc::Sender<Job>,
+    rules: mpsc::Sender<Job>,
     shared: Shared,
 }
 
-/// What the thread that changes the routes shares with the one that hears the kernel's events.
+/// What the threads that change routes and rules share with the one that hears the kernel's events.
 #[derive(Debug, Clone)]
 pub struct Shared {
     /// The port of the conversation that changes the routes: its own doing need not be told.
     pub port: u32,
+    /// The same of the conversation that changes packet rules; none if it could not begin.
+    pub rules_port: Option<u32>,
     /// Where the end of some work is marked among the events; none while nobody hears them.
     pub marker: Arc<Mutex<Option<Marker>>>,
 }
@@ -94,20 +103,26 @@ impl Shared {
 impl Worker {
     /// Starts the threads in the calling thread's network namespace. `done` is called from them.
     pub fn start(done: impl Fn(Done) + Send + Clone + 'static) -> Result<Worker, NetlinkError> {
-        let conversations = [Netlink::route()?, Netlink::route()?];
-        let [routes, _] = &conversations;
-        let shared = Shared { port: routes.port()?, marker: Arc::default() };
-        let start = |name: &str, netlink: Netlink| {
+        let [routes, links, others] = [Netlink::route()?, Netlink::route()?, Netlink::route()?];
+        // Without nftables in the kernel whoever programs rules hears the reason.
+        let netfilter = Netlink::netfilter().ok();
+        let rules_port = netfilter.as_ref().map(Netlink::port).transpose()?;
+        let shared = Shared { port: routes.port()?, rules_port, marker: Arc::default() };
+        let start = |name: &str, netlink: Netlink, netfilter: Option<Netlink>| {
             let (sender, jobs) = mpsc::channel();
             let (done, shared) = (done.clone(), shared.clone());
             let thread = std::thread::Builder::new().name(name.into());
-            let begun = thread.spawn(move || run(netlink, &shared, &jobs, &done));
+            let begun = thread.spawn(move || run(netlink, netfilter, &shared, &jobs, &done));
             begun.map_err(|error| NetlinkError::Socket { doing: "start a thread", error })?;
             Ok::<_, NetlinkError>(sender)
         };
         // To remove a link takes an RCU grace period, tens of milliseconds: routes must not wait for it.
-        let [routes, links] = conversations;
-        Ok(Worker { routes: start("routes", routes)?, links: start("links", links)?, shared })
+        Ok(Worker {
+            routes: start("routes", routes, None)?,
+            links: start("links", links, None)?,
+            rules: start("rules", others, netfilter)?,
+            shared,
+        })
     }
 
     /// For whoever hears the kernel's events.
@@ -117,7 +132,11 @@ impl Worker {
 
     /// Hands a job over. A thread that is gone has said so itself.
     pub fn give(&self, job: Job) {
-        let to = if matches!(job, Job::RemoveLinks(_)) { &self.links } else { &self.routes };
+        let to = match job {
+            Job::RemoveLinks(_) => &self.links,
+            Job::Rules(_) => &self.rules,
+            _ => &self.routes,
+        };
         let _ = to.send(job);
     }
 }
@@ -131,16 +150,22 @@ impl<F: Fn(Done)> Drop for Ending<'_, F> {
     }
 }
 
-fn run(netlink: Netlink, shared: &Shared, jobs: &mpsc::Receiver<Job>, done: &impl Fn(Done)) {
+fn run(
+    netlink: Netlink,
+    mut netfilter: Option<Netlink>,
+    shared: &Shared,
+    jobs: &mpsc::Receiver<Job>,
+    done: &impl Fn(Done),
+) {
     let _ending = Ending(done);
-    let (mut netlink, mut rules) = (Some(netlink), None);
+    let mut netlink = Some(netlink);
     while let Ok(job) = jobs.recv() {
-        done(perform(&mut netlink, &mut rules, shared, job));
+        done(perform(&mut netlink, &mut netfilter, shared, job));
     }
 }
 
 /// Does one job; a socket that failed is made anew with the next, at its port if that is still free.
-fn perform(netlink: &mut Option<Netlink>, rules: &mut Option<Netlink>, shared: &Shared, job: Job) -> Done {
+fn perform(netlink: &mut Option<Netlink>, netfilter: &mut Option<Netlink>, shared: &Shared, job: Job) -> Done {
     if netlink.is_none() {
         match Netlink::route_at(shared.port).or_else(|_| Netlink::route()) {
             Ok(open) => *netlink = Some(open),
@@ -161,7 +186,10 @@ fn perform(netlink: &mut Option<Netlink>, rules: &mut Option<Netlink>, shared: &
             };
             Done::Tunnel(outcome.map_err(|e| e.to_string()))
         }
-        Job::Nat(nat) => Done::Nat(set_nat(rules, &nat).map_err(|e| e.to_string())),
+        Job::Rules(work) => {
+            let outcome = rules::perform(netfilter, shared.rules_port, &work).map_err(|e| e.to_string());
+            Done::Rules { work, outcome }
+        }
         Job::Forward(families) => Done::Forward(forward(&families)),
         Job::RemoveLinks(names) => Done::Links(remove_links(socket, &names).map_err(|e| e.to_string())),
     };
@@ -182,7 +210,7 @@ fn refuse(job: Job, reason: String) -> Done {
         Job::Routes(work) => Done::Routes { work, outcome: Err(reason), marked: false },
         Job::ReadRoutes => Done::Read(Err(reason)),
         Job::Tunnel(_) => Done::Tunnel(Err(reason)),
-        Job::Nat(_) => Done::Nat(Err(reason)),
+        Job::Rules(work) => Done::Rules { work, outcome: Err(reason) },
         Job::Forward(_) => Done::Forward(Err(reason)),
         Job::RemoveLinks(_) => Done::Links(Err(reason)),
     }
@@ -214,18 +242,6 @@ fn forward(families: &[Family]) -> Result<(), String> {
         sysctl::set(name, "1").map_err(|e| e.to_string())?;
     }
     Ok(())
-}
-
-/// Whether anything had to be changed.
-fn set_nat(netlink: &mut Option<Netlink>, nat: &Nat) -> Result<bool, NetlinkError> {
-    let mut socket = match netlink.take() {
-        Some(socket) => socket,
-        None => Netlink::netfilter()?,
-    };
-    let outcome = nft::settle(&mut socket, Ruleset::treating(nat).as_ref())?;
-    // Kept only if it worked: after a failure a new one is surer.
-    *netlink = Some(socket);
-    Ok(outcome != nft::Outcome::Same)
 }
 
 #[cfg(test)]

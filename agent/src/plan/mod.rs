@@ -9,6 +9,7 @@ pub mod desired;
 pub mod drain;
 pub mod encap;
 pub mod ends;
+pub mod firewall;
 pub mod first_pool;
 pub mod forecast;
 pub mod foresee;

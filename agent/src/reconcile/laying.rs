@@ -35,7 +35,7 @@ pub(super) struct Slot {
 
 impl Slot {
     /// Whether to give a job now.
-    fn begin(&mut self, now: Time) -> bool {
+    pub(super) fn begin(&mut self, now: Time) -> bool {
         let due = self.again.is_some_and(|again| again <= now);
         let begin = (self.wanted || due) && !self.busy;
         if begin {
@@ -44,7 +44,7 @@ impl Slot {
         begin
     }
 
-    fn end(&mut self, outcome: Result<(), String>, what: &str, now: Time) {
+    pub(super) fn end(&mut self, outcome: Result<(), String>, what: &str, now: Time) {
         self.busy = false;
         match outcome {
             Ok(()) => self.problem = None,
@@ -69,9 +69,7 @@ impl Reconciler {
         if self.tunnel.begin(now) {
             self.worker.give(Job::Tunnel(self.desired.tunnel));
         }
-        if self.nat.begin(now) {
-            self.worker.give(Job::Nat(self.desired.nat.clone()));
-        }
+        self.push_rules(now);
         if self.forwarding.begin(now) {
             self.worker.give(Job::Forward(self.desired.forwarding.clone()));
         }
@@ -183,12 +181,7 @@ impl Reconciler {
                 outcome.iter().flatten().for_each(|change| tracing::info!(%change, "tunnel device"));
                 self.tunnel.end(outcome.map(|_| ()), "tunnel device", now);
             }
-            Done::Nat(outcome) => {
-                if outcome == Ok(true) {
-                    tracing::info!(nat = %self.desired.nat, "packet rules made");
-                }
-                self.nat.end(outcome.map(|_| ()), "packet rules", now);
-            }
+            Done::Rules { work, outcome } => self.rules_done(work, outcome, now),
             // The loop's owner has ended it.
             Done::Gone => {}
             Done::Forward(outcome) => self.forwarding.end(outcome, "forwarding", now),

@@ -10,6 +10,7 @@ mod journal;
 mod laying;
 mod pods;
 mod report;
+pub mod rules;
 mod services;
 mod show;
 mod unseen;
@@ -37,6 +38,7 @@ use history::History;
 pub use journal::Recorder;
 use laying::Slot;
 use report::Reporting;
+use rules::Rules;
 
 /// How long after a restart a predecessor's routes may stay for the sake of peers that are not up yet.
 const SWEEP_DEFERRAL: Duration = Duration::from_secs(10);
@@ -98,7 +100,7 @@ pub struct Reconciler {
     meanwhile: Option<Vec<KernelEvent>>,
     reading: Slot,
     tunnel: Slot,
-    nat: Slot,
+    rules: Rules,
     forwarding: Slot,
     links: Vec<String>,
     /// Names of links that are being removed right now.
@@ -162,7 +164,7 @@ impl Reconciler {
             meanwhile: None,
             reading: Slot::default(),
             tunnel: Slot::default(),
-            nat: Slot::default(),
+            rules: Rules::default(),
             forwarding: Slot::default(),
             links: Vec::new(),
             links_going: Vec::new(),
@@ -227,7 +229,7 @@ impl Reconciler {
             // Also where the plan is as before: the kernel may have changed under it.
             let tunnel = self.desired.tunnel.is_some() || self.world.kernel.link(kernel::TUNNEL).is_some();
             self.tunnel.wanted |= dirty.tunnel && tunnel;
-            self.nat.wanted |= dirty.nat;
+            self.plan_rules(&dirty);
             self.forwarding.wanted |= changed.forwarding;
             if dirty.tunnel {
                 // What a link would not carry a moment ago it may carry now.
@@ -247,7 +249,7 @@ impl Reconciler {
         let sweep = (!self.places.is_empty() && self.may_lay() && now < sweep).then_some(sweep);
         let blocks = if self.may_write() { self.blocks.deadline() } else { None };
         let report = self.reporting.deadline(now);
-        let again = [self.reading.again, self.tunnel.again, self.nat.again, self.forwarding.again];
+        let again = [self.reading.again, self.tunnel.again, self.rules.slot.again, self.forwarding.again];
         [routes, sweep, blocks, report, self.leases_due].into_iter().chain(again).flatten().min()
     }
 

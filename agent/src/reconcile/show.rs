@@ -116,7 +116,7 @@ impl Reconciler {
         problems.extend(self.uncovered());
         problems.extend(slot("reading of the routes", &self.reading.problem));
         problems.extend(slot("tunnel device", &self.tunnel.problem));
-        problems.extend(slot("packet rules", &self.nat.problem));
+        problems.extend(slot("packet rules", &self.rules.slot.problem));
         problems.extend(slot("forwarding", &self.forwarding.problem));
         problems.extend(self.world.cni.iter().flat_map(|installed| installed.problems()));
         match self.bench.len() {
@@ -366,7 +366,10 @@ impl Reconciler {
             part("kernel-links.txt", lines(actual.links.values().map(|l| format!("{l:?}")).collect())),
             part("leases.jsonl", lines(leases)),
             part("history.txt", lines(self.history.view(None, &names).iter().map(|c| format!("{c:?}")).collect())),
-            part("packet-rules.txt", format!("{}\n{:?}\n", self.desired.nat, self.nat)),
+            part(
+                "packet-rules.txt",
+                format!("{}\n{:?}\n{}", self.desired.nat, self.rules.slot, self.rules.firewall.table()),
+            ),
             part("tunnel.txt", format!("{:?}\n{:?}\n", self.desired.tunnel, self.tunnel)),
         ]
     }

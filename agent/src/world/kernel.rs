@@ -37,7 +37,7 @@ impl Kernel {
             dirty.bgp = touched.links;
             dirty.routes = DirtyRoutes::All;
         }
-        dirty.nat = touched.nft.is_some();
+        dirty.table = touched.nft.is_some();
         dirty.installed.extend(touched.routes);
         dirty
     }

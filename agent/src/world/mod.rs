@@ -3,9 +3,11 @@
 pub mod autodetection;
 mod blocks;
 pub mod cni;
+pub mod endpoints;
 pub mod kernel;
 pub mod learned;
 pub mod objects;
+pub mod policies;
 
 use std::collections::BTreeSet;
 use std::net::Ipv6Addr;
@@ -18,9 +20,11 @@ use model::{NodeName, Prefix};
 
 use crate::fact::{ApiServerState, Fact, Source};
 pub use autodetection::Autodetection;
+pub use endpoints::Endpoints;
 pub use kernel::Kernel;
 pub use learned::Learned;
 pub use objects::Objects;
+pub use policies::Policies;
 
 /// Routers that are known of one link: whoever may send on it could make up any number.
 pub const ROUTERS_OF_A_LINK: usize = 4;
@@ -44,6 +48,10 @@ pub struct World {
     pub routers: BTreeSet<(NonZeroU32, Ipv6Addr)>,
     /// Who holds which address.
     pub leases: ipam::Leases,
+    /// Pods' interfaces, as the leases have them.
+    pub endpoints: Endpoints,
+    /// What policies say of the pods of this node.
+    pub policies: Policies,
     /// Blocks as the API server has them.
     pub picture: ipam::block::Picture,
     /// How far we are installed on the node; none if nobody asked for it.
@@ -60,8 +68,14 @@ pub struct Dirty {
     pub bgp: bool,
     /// The tunnel device.
     pub tunnel: bool,
-    /// Masquerading.
+    /// Packet rules beside policies: masquerading and what guards pods.
     pub nat: bool,
+    /// What policies say.
+    pub policies: bool,
+    /// Pods' interfaces, by name, whose addresses or pods changed.
+    pub interfaces: BTreeSet<String>,
+    /// Our table of packet rules, which others have changed.
+    pub table: bool,
     /// Routes.
     pub routes: DirtyRoutes,
     /// Links of pods, by name.
@@ -92,7 +106,7 @@ impl Dirty {
     }
     /// Everything: what a newborn agent plans.
     pub fn everything() -> Dirty {
-        Dirty { bgp: true, tunnel: true, nat: true, routes: DirtyRoutes::All, ..Dirty::default() }
+        Dirty { bgp: true, tunnel: true, nat: true, policies: true, routes: DirtyRoutes::All, ..Dirty::default() }
     }
     /// These routes only.
     pub fn routes(prefixes: impl IntoIterator<Item = Prefix>) -> Dirty {
@@ -103,6 +117,9 @@ impl Dirty {
         self.bgp |= other.bgp;
         self.tunnel |= other.tunnel;
         self.nat |= other.nat;
+        self.policies |= other.policies;
+        self.interfaces.extend(other.interfaces);
+        self.table |= other.table;
         self.routes = match (self.routes, other.routes) {
             (DirtyRoutes::Some(mut a), DirtyRoutes::Some(b)) => {
                 a.extend(b);
@@ -131,6 +148,8 @@ impl World {
             learned: Learned::default(),
             routers: BTreeSet::new(),
             leases: ipam::Leases::default(),
+            endpoints: Endpoints::default(),
+            policies: Policies::default(),
             picture: ipam::block::Picture::default(),
             cni: None,
             drained: None,
@@ -156,9 +175,13 @@ impl World {
                     // As many as the cluster has.
                     fact.written = serde_json::Value::Null;
                 }
-                self.objects.learn(*fact)
+                let policies = self.policies.learn(&fact.object);
+                Dirty { policies, ..Dirty::nothing() }.and(self.objects.learn(*fact))
             }
-            Fact::ObjectGone(key) => self.objects.forget(&key),
+            Fact::ObjectGone(key) => {
+                let policies = self.policies.forget(&key);
+                Dirty { policies, ..Dirty::nothing() }.and(self.objects.forget(&key))
+            }
             Fact::ObjectErrors(errors) => {
                 self.objects.errors = errors;
                 Dirty::nothing()
@@ -230,10 +253,23 @@ impl World {
             }
             ipam::Record::Freed(_) => Vec::new(),
         };
+        let attachment = match &record {
+            ipam::Record::Lease(lease) => Some(lease.attachment.clone()),
+            ipam::Record::Release { attachment } => Some(attachment.clone()),
+            ipam::Record::Plumbed { .. } | ipam::Record::Freed(_) => None,
+        };
+        let before = attachment.as_ref().and_then(|attachment| self.leases.of(attachment).cloned());
         self.leases.apply(record);
+        let now = attachment.as_ref().and_then(|attachment| self.leases.of(attachment));
+        let endpoints = self.endpoints.learn(before.as_ref(), now);
+        for pod in &endpoints.pods {
+            self.policies.attach(pod, self.endpoints.addresses_of(pod));
+        }
         // An address beyond what is this node's own is announced by itself.
         let own = self.own_prefixes();
         let lone = touched.iter().any(|address| !own.iter().any(|prefix| prefix.contains(*address)));
-        Dirty { bgp: lone, ..Dirty::routes(touched.into_iter().map(Prefix::host)) }
+        let policies = !endpoints.pods.is_empty();
+        let routes = Dirty::routes(touched.into_iter().map(Prefix::host));
+        Dirty { bgp: lone, policies, interfaces: endpoints.interfaces, ..routes }
     }
 }

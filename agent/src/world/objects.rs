@@ -201,7 +201,7 @@ fn touches(object: &Object) -> Dirty {
         // Aggregates are routes, too, and the ends of packets to services are dropped.
         Object::BgpConfiguration(_) => Dirty { bgp: true, nat: true, routes: DirtyRoutes::All, ..Dirty::default() },
         Object::BgpPeer(_) | Object::BgpFilter(_) | Object::Secret(_) => Dirty { bgp: true, ..Dirty::default() },
-        // The agent does not enforce them: the object's own warning says so.
+        // What follows from them is the policies' own business.
         Object::NetworkPolicy(_) => Dirty::nothing(),
         Object::CalicoNetworkPolicy(_)
         | Object::GlobalNetworkPolicy(_)

@@ -168,7 +168,6 @@ impl Envelope<NetworkPolicySpec> {
         let egress = egress.unwrap_or_default().into_iter().map(|rule| (rule.to, rule.ports));
         let ingress = rules(ingress, "spec.ingress", "from", warnings)?;
         let egress = rules(egress, "spec.egress", "to", warnings)?;
-        warnings.add("", "is not enforced: margayctl policy matrix says what it would allow");
         // As the API server defaults it: ingress always, egress where there is a rule for it.
         let types = policy_types.filter(|types| !types.is_empty());
         let (is_ingress, is_egress) = match &types {

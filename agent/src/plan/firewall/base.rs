@@ -1,0 +1,216 @@
+//! What is in the table whatever the policies: where packets come in, what guards them, and what is translated.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr};
+
+use dataplane::ruleset::{
+    Base as Header, Chain, End, Expression, FORWARD, Hook, INPUT, KeyType, Load, MapKey, PREROUTING, Part, Register,
+    Rule, Ruleset, Sense, Set, VerdictMap, expr,
+};
+use dataplane::want::{Nat, Tunnel};
+use model::{Family, Prefix};
+
+use crate::world::World;
+
+use super::chains::{Way, denied, of_family, own};
+
+/// Chain that drops what no pod may send: other sources than its own.
+pub const SOURCES: &str = "prerouting";
+/// Chain where packets between others meet the policies.
+pub const FILTER: &str = "filter";
+/// Chain where packets for this node do.
+pub const LOCAL: &str = "input";
+/// Map from a pod's interface to what becomes of packets that come by it.
+pub const EGRESS: &str = "egress";
+/// Map from a pod's interface to what becomes of packets that leave by it.
+pub const INGRESS: &str = "ingress";
+/// Set of the addresses from which tunnelled packets are taken.
+const NODES: &str = "nodes4";
+/// How the names of pods' interfaces begin.
+const CALI: &str = "cali";
+/// `raw`: before connections are tracked.
+const RAW: i32 = -300;
+/// Just before `filter` (0).
+const BEFORE_FILTER: i32 = -5;
+/// The first link-local address, of 10 bits.
+const LINK_LOCAL: IpAddr = IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0));
+/// The source of who has no address yet.
+const NOWHERE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+/// IANA's number of IP in IP.
+const IPIP: u8 = 4;
+/// IANA's number of ICMPv6.
+const ICMPV6: u8 = 58;
+/// ICMPv6 of a link, from and to type: listeners, routers and neighbours; reports of listeners.
+const OF_LINK: [(u8, u8); 2] = [(130, 137), (143, 143)];
+
+/// What is asked of the table beside policies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Base {
+    /// Translation, and packets to service addresses.
+    pub nat: Nat,
+    /// Where tunnelled packets may come from; None where there is no tunnel.
+    pub tunnel_from: Option<BTreeSet<Prefix>>,
+    /// Whether pods may send IP in IP themselves.
+    pub tunnels_of_pods: Permission,
+    /// What pods may send to their node after their policies (`defaultEndpointToHostAction`).
+    pub to_host: ToHost,
+    /// What becomes of packets of no connection (`disableConntrackInvalidCheck`).
+    pub invalid: Invalid,
+}
+
+/// Whether something may be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Permission {
+    /// It may not.
+    #[default]
+    Denied,
+    /// It may.
+    Granted,
+}
+
+/// What becomes of a packet from a pod to its node that the pod's policies let pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ToHost {
+    /// It passes.
+    #[default]
+    Accept,
+    /// It ends.
+    Drop,
+    /// Others' rules decide, those of a HostEndpoint too.
+    Return,
+}
+
+/// What becomes of packets to or from pods that belong to no connection and begin none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Invalid {
+    /// They end.
+    #[default]
+    Drop,
+    /// They are treated as all others.
+    Pass,
+}
+
+/// What the objects ask for.
+pub fn base(world: &World, nat: &Nat, tunnel: Option<&Tunnel>) -> Base {
+    let nodes = || {
+        let all = world.objects.nodes();
+        let addresses =
+            all.flat_map(|node| node.ipv4.iter().map(|a| a.address).chain(node.internal_ips.iter().copied()));
+        addresses.filter(IpAddr::is_ipv4).map(Prefix::host).collect()
+    };
+    Base { nat: nat.clone(), tunnel_from: tunnel.map(|_| nodes()), ..Base::default() }
+}
+
+/// The set of interfaces with the addresses that packets may come from by them.
+pub fn sources(family: Family) -> String {
+    of_family("sources", family)
+}
+
+/// The names of sets and maps that pods come and go in: empty here.
+pub fn of_pods() -> Ruleset {
+    let mut table = Ruleset::default();
+    for family in Family::ALL {
+        table.sets.insert(sources(family), Set::new(KeyType::InterfaceAddress(family)));
+        table.sets.insert(own(family), Set::new(KeyType::Pair(family)));
+    }
+    for name in [EGRESS, INGRESS] {
+        table.maps.insert(name.into(), VerdictMap::new(MapKey::Interface));
+    }
+    for way in [Way::Egress, Way::Ingress] {
+        table.chains.insert(way.denied().into(), denied(way).into());
+    }
+    table
+}
+
+impl Base {
+    /// Its chains, and the sets that are theirs alone.
+    pub fn table(&self) -> Ruleset {
+        let mut table = Ruleset::treating(&self.nat).unwrap_or_default();
+        if let Some(from) = &self.tunnel_from {
+            table.sets.insert(NODES.into(), Set::prefixes(Family::Ipv4, from));
+        }
+        table.chains.insert(SOURCES.into(), Chain::base(Hook::filter(PREROUTING, RAW), guard()).into());
+        table.chains.insert(FILTER.into(), Chain::base(Hook::filter(FORWARD, BEFORE_FILTER), self.filter()).into());
+        table.chains.insert(LOCAL.into(), Chain::base(Hook::filter(INPUT, BEFORE_FILTER), self.local()).into());
+        table
+    }
+
+    fn filter(&self) -> Vec<Rule> {
+        let mut rules = vec![Rule::of([expr::ct_established(), expr::accept()])];
+        if self.invalid == Invalid::Drop {
+            for of_pod in [from_pod(), expr::oifname_prefix(CALI, Sense::Is)] {
+                rules.push(Rule::of([expr::ct_invalid(), of_pod, expr::counter(), expr::drop()]));
+            }
+        }
+        rules.extend(self.no_tunnel_of_pods());
+        rules.extend([
+            Rule::of([expr::iifname_vmap(EGRESS)]),
+            Rule::of([expr::oifname_vmap(INGRESS)]),
+            Rule::of([expr::oifname_prefix(CALI, Sense::Is), expr::counter(), expr::drop()]).comment("unknown link"),
+        ]);
+        rules
+    }
+
+    fn local(&self) -> Vec<Rule> {
+        let mut rules = vec![Rule::of([expr::ct_established(), expr::accept()])];
+        rules.extend(self.no_tunnel_of_pods());
+        if self.tunnel_from.is_some() {
+            rules.push(Rule::of([
+                expr::family(Family::Ipv4),
+                expr::protocol(IPIP, Sense::Is),
+                expr::address_in(Family::Ipv4, End::Source, NODES, Sense::IsNot),
+                expr::counter(),
+                expr::drop(),
+            ]));
+        }
+        rules.extend(of_link(&[None]));
+        rules.push(Rule::of([expr::iifname_vmap(EGRESS)]));
+        match self.to_host {
+            ToHost::Accept => rules.push(Rule::of([from_pod(), expr::accept()])),
+            ToHost::Drop => rules.push(Rule::of([from_pod(), expr::counter(), expr::drop()])),
+            ToHost::Return => {}
+        }
+        rules
+    }
+
+    fn no_tunnel_of_pods(&self) -> Option<Rule> {
+        let rule = Rule::of([from_pod(), expr::protocol(IPIP, Sense::Is), expr::counter(), expr::drop()]);
+        (self.tunnels_of_pods == Permission::Denied).then_some(rule)
+    }
+}
+
+fn from_pod() -> Part {
+    expr::iifname_prefix(CALI, Sense::Is)
+}
+
+/// A pod sends from its own addresses, and on its link from a link-local one or from none yet. What is not a pod's
+/// interface that we know has no address.
+fn guard() -> Vec<Rule> {
+    let known = |family| expr::interface_address_in(family, &sources(family), Sense::IsNot);
+    let mut rules =
+        vec![Rule::of([expr::family(Family::Ipv4), from_pod(), known(Family::Ipv4), expr::counter(), expr::drop()])];
+    rules.extend(of_link(&[Prefix::masked(LINK_LOCAL, 10).ok(), Some(Prefix::host(NOWHERE))]));
+    rules.push(Rule::of([expr::family(Family::Ipv6), from_pod(), known(Family::Ipv6), expr::counter(), expr::drop()]));
+    rules
+}
+
+/// What keeps the link with a pod going, from these sources.
+fn of_link(from: &[Option<Prefix>]) -> Vec<Rule> {
+    let kind = Load::Payload { base: Header::Transport, offset: 0, length: 1 };
+    let mut rules = Vec::new();
+    for source in from {
+        for (first, last) in OF_LINK {
+            let source = source.map(|prefix| expr::in_prefix(End::Source, prefix, Sense::Is)).unwrap_or_default();
+            let between = Expression::Between(Register(0), Sense::Is, vec![first], vec![last]);
+            rules.push(Rule::of([
+                expr::family(Family::Ipv6),
+                from_pod(),
+                source,
+                expr::protocol(ICMPV6, Sense::Is),
+                vec![Expression::Load(kind, Register(0)), between],
+                expr::accept(),
+            ]));
+        }
+    }
+    rules
+}

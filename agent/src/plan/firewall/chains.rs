@@ -1,0 +1,228 @@
+//! From a chain of policies to chains of rules: one for each tier, so that a tier that passes goes on in the next.
+
+use std::ops::RangeInclusive;
+
+use dataplane::ruleset::{Chain, End as Of, Part, Rule, Sense as Is, expr};
+use model::object::ObjectKey;
+use model::{Family, Protocol};
+use policy::program::{self, Action, ChainKey, End, Item, Rest, RuleRef, Sense, SetKey, Step, Test, TierChain};
+
+/// The group to which packets are copied that are denied, or that a rule logs.
+pub const LOG_GROUP: u16 = 4;
+/// Packets a second that a rule copies at most, and at once.
+const LOGGED: (u64, u32) = (20, 50);
+
+/// Which way a packet goes that a chain decides, and with that what it means to allow it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Way {
+    /// Out of a pod: others are asked after.
+    Egress,
+    /// Into a pod: nobody is asked after.
+    Ingress,
+}
+
+/// What a rule of a rendered chain stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meaning {
+    /// A rule of a policy, and what it does.
+    Rule(RuleRef, Action),
+    /// A rule of a staged policy, and what it would do.
+    Staged(RuleRef, Action),
+    /// The way to the rules of a staged policy.
+    Jump(ObjectKey),
+    /// The end of a tier by this name.
+    End(String),
+}
+
+/// A chain as it is in the table, with what its rules stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// Its name.
+    pub name: String,
+    /// In order.
+    pub rules: Vec<(Rule, Meaning)>,
+}
+
+impl Rendered {
+    /// Without what it stands for.
+    pub fn chain(self) -> (String, Chain) {
+        (self.name, Chain::new(self.rules.into_iter().map(|(rule, _)| rule)))
+    }
+}
+
+impl Way {
+    /// The chain that ends what is denied.
+    pub fn denied(self) -> &'static str {
+        match self {
+            Way::Egress => "denied-egress",
+            Way::Ingress => "denied-ingress",
+        }
+    }
+
+    /// The name of the chain of the first tier.
+    pub fn name(self, key: &ChainKey) -> String {
+        match self {
+            Way::Egress => format!("e-{key}"),
+            Way::Ingress => format!("i-{key}"),
+        }
+    }
+
+    fn allow(self) -> Part {
+        match self {
+            Way::Egress => expr::ret(),
+            Way::Ingress => expr::accept(),
+        }
+    }
+
+    fn deny(self) -> Part {
+        expr::goto(self.denied())
+    }
+}
+
+/// The chain that ends what is denied: unless a pod talks to itself, the packet is logged, counted and dropped.
+pub fn denied(way: Way) -> Chain {
+    let itself = |family| {
+        Rule::of([expr::family(family), expr::pair_in(family, &own(family), Is::Is), expr::counter(), expr::accept()])
+    };
+    let log = Rule::of([expr::within(LOGGED.0, LOGGED.1), expr::log(LOG_GROUP, way.denied())]);
+    Chain::new(Family::ALL.map(itself).into_iter().chain([log, Rule::of([expr::counter(), expr::drop()])]))
+}
+
+/// The set of what pods send to themselves.
+pub fn own(family: Family) -> String {
+    of_family("self", family)
+}
+
+/// The name of the part of a set of policies that is of a family.
+pub fn set_name(key: &SetKey, family: Family) -> String {
+    of_family(&format!("{key}-"), family)
+}
+
+pub(super) fn of_family(name: &str, family: Family) -> String {
+    format!("{name}{}", if family == Family::Ipv4 { 4 } else { 6 })
+}
+
+/// The chains of a chain of policies, the first being the one that is jumped to.
+pub fn render(way: Way, key: &ChainKey, chain: &program::Chain) -> Vec<Rendered> {
+    let first = way.name(key);
+    let name = |index: usize| if index == 0 { first.clone() } else { format!("{first}-{index}") };
+    let rest = || match chain.rest {
+        Rest::Allow => way.allow(),
+        Rest::Deny => way.deny(),
+    };
+    if chain.tiers.is_empty() {
+        let rule = Rule::of([expr::counter(), rest()]);
+        return vec![Rendered { name: first, rules: vec![(rule, Meaning::End(String::new()))] }];
+    }
+    let mut rendered = Vec::new();
+    for (index, tier) in chain.tiers.iter().enumerate() {
+        let is_last = index + 1 == chain.tiers.len();
+        let pass = if is_last { rest() } else { expr::goto(&name(index + 1)) };
+        of_tier(way, name(index), tier, &pass, &mut rendered);
+    }
+    rendered
+}
+
+fn of_tier(way: Way, name: String, tier: &TierChain, pass: &Part, rendered: &mut Vec<Rendered>) {
+    let mut rules = Vec::new();
+    for (position, item) in tier.items.iter().enumerate() {
+        match item {
+            Item::Step(step) => {
+                let end = match step.action {
+                    Action::Allow => way.allow(),
+                    Action::Deny => way.deny(),
+                    Action::Pass => pass.clone(),
+                    Action::Log => {
+                        [expr::within(LOGGED.0, LOGGED.1), expr::log(LOG_GROUP, &cut(&step.rule.to_string()))].concat()
+                    }
+                };
+                rules.extend(of_step(step, &end, Meaning::Rule));
+            }
+            // A chain of its own, so that a packet is counted where it would be decided, and goes on all the same.
+            Item::Staged { policy, steps } => {
+                let staged = format!("{name}-s{position}");
+                let jump = Rule::of([expr::jump(&staged)]).comment(&format!("staged {policy}"));
+                rules.push((jump, Meaning::Jump(policy.clone())));
+                let steps = steps.iter().flat_map(|step| of_step(step, &expr::ret(), Meaning::Staged));
+                rendered.push(Rendered { name: staged, rules: steps.collect() });
+            }
+        }
+    }
+    let end = match &tier.end {
+        End::Deny { .. } | End::Unknown => way.deny(),
+        End::Pass => pass.clone(),
+    };
+    let rule = Rule::of([expr::counter(), end]).comment(&format!("end of tier {}", tier.tier));
+    rules.push((rule, Meaning::End(tier.tier.clone())));
+    rendered.push(Rendered { name, rules });
+}
+
+/// At most 127 octets: what a copy can carry.
+fn cut(text: &str) -> String {
+    let end = (0..=text.len().min(127)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    text.get(..end).unwrap_or_default().into()
+}
+
+/// The rules that do what a step does: one for each family where it asks for addresses, and for each range of ports.
+fn of_step(step: &Step, end: &Part, means: fn(RuleRef, Action) -> Meaning) -> Vec<(Rule, Meaning)> {
+    let families: &[Option<Family>] = match step.tests.iter().any(asks_for_addresses) {
+        true => &[Some(Family::Ipv4), Some(Family::Ipv6)],
+        false => &[None],
+    };
+    let mut rules = Vec::new();
+    for family in families {
+        let mut ways = vec![family.map(expr::family).unwrap_or_default()];
+        for test in &step.tests {
+            let parts = of_test(test, *family);
+            ways = ways.iter().flat_map(|way| parts.iter().map(move |part| [&way[..], part].concat())).collect();
+        }
+        let comment = step.rule.to_string();
+        let rule = |tests| Rule::of([tests, expr::counter(), end.clone()]).comment(&comment);
+        rules.extend(ways.into_iter().map(|tests| (rule(tests), means(step.rule.clone(), step.action))));
+    }
+    rules
+}
+
+fn asks_for_addresses(test: &Test) -> bool {
+    test.set().is_some() || matches!(test, Test::Family(_))
+}
+
+/// The ways to pass a test: any of them will do. None: nobody passes.
+fn of_test(test: &Test, family: Option<Family>) -> Vec<Part> {
+    let of = family.unwrap_or(Family::Ipv4);
+    match test {
+        Test::Family(wanted) => {
+            if of == *wanted {
+                vec![Vec::new()]
+            } else {
+                Vec::new()
+            }
+        }
+        Test::Protocol(Protocol(number), sense) => vec![expr::protocol(*number, is(*sense))],
+        Test::Source(key, sense) => vec![expr::address_in(of, Of::Source, &set_name(key, of), is(*sense))],
+        Test::Destination(key, sense) => vec![expr::address_in(of, Of::Destination, &set_name(key, of), is(*sense))],
+        Test::SourcePorts(ports, sense) => of_ports(Of::Source, ports, *sense),
+        Test::DestinationPorts(ports, sense) => of_ports(Of::Destination, ports, *sense),
+        Test::SourceSocket(key, sense) => vec![expr::socket_in(of, Of::Source, &set_name(key, of), is(*sense))],
+        Test::DestinationSocket(key, sense) => {
+            vec![expr::socket_in(of, Of::Destination, &set_name(key, of), is(*sense))]
+        }
+        Test::Icmp { kind, code, sense } => vec![expr::icmp(*kind, *code, is(*sense))],
+    }
+}
+
+/// In any of the ranges, which are ways of their own; or in none, which is one way past all of them.
+fn of_ports(end: Of, ports: &[RangeInclusive<u16>], sense: Sense) -> Vec<Part> {
+    let each = ports.iter().map(|range| expr::port_between(end, range.clone(), is(sense)));
+    match sense {
+        Sense::Is => each.collect(),
+        Sense::Not => vec![each.flatten().collect()],
+    }
+}
+
+fn is(sense: Sense) -> Is {
+    match sense {
+        Sense::Is => Is::Is,
+        Sense::Not => Is::IsNot,
+    }
+}

@@ -1,0 +1,226 @@
+//! The plan of packet rules: what follows from policies and pods, and that a change leads where a plan from nothing would.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use agent::fact::{Fact, ObjectFact};
+use agent::plan::desired::Desired;
+use agent::plan::firewall::{Firewall, base, everything};
+use agent::world::{Dirty, World};
+use bgp::config::Start;
+use dataplane::ruleset::Ruleset;
+use ipam::{Lease, Record};
+use model::PodRef;
+use model::api::Attachment;
+use model::object::{Document, Kind, ObjectKey, parse};
+
+/// Node `n1`, whose table is changed by what each fact touches.
+struct Node {
+    world: World,
+    desired: Desired,
+    firewall: Firewall,
+    /// The table as transactions have left it.
+    table: Ruleset,
+}
+
+impl Node {
+    fn new() -> Node {
+        let world = World::new("n1".parse().unwrap());
+        let mut node =
+            Node { world, desired: Desired::default(), firewall: Firewall::default(), table: Ruleset::default() };
+        node.settle(&Dirty::everything());
+        node.learn(
+            "apiVersion: v1\nkind: Node\nmetadata: {name: n1, annotations: {projectcalico.org/IPv4Address: 10.0.0.1/24}}\nspec: {podCIDRs: [10.244.1.0/24]}",
+        );
+        node.learn(
+            "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {kubernetes.io/metadata.name: shop}}",
+        );
+        node
+    }
+
+    fn settle(&mut self, dirty: &Dirty) -> usize {
+        self.desired.update(&self.world, dirty, Start::Fresh);
+        if dirty.nat || dirty.tunnel {
+            self.firewall.lay_base(&base(&self.world, &self.desired.nat, self.desired.tunnel.as_ref()));
+        }
+        if dirty.policies {
+            let delta = self.world.policies.update();
+            self.firewall.follow(self.world.policies.program(), &delta, &self.world.endpoints);
+        }
+        self.firewall.follow_interfaces(&dirty.interfaces, &self.world.endpoints);
+        let touched = self.firewall.take_touched();
+        let transaction = self.firewall.transaction(&self.table, &touched);
+        let size = transaction.ops().len();
+        self.table.apply(&transaction);
+        assert_eq!(self.table.difference(self.firewall.table()), None, "a transaction leads to what is wanted");
+        assert_eq!(
+            self.table.difference(&self.from_nothing()),
+            None,
+            "and that is what follows from the present alone"
+        );
+        size
+    }
+
+    /// The table as an agent would plan it that has just begun.
+    fn from_nothing(&self) -> Ruleset {
+        let mut firewall = Firewall::default();
+        firewall.lay_base(&base(&self.world, &self.desired.nat, self.desired.tunnel.as_ref()));
+        let program = self.world.policies.program();
+        firewall.follow(program, &everything(program), &self.world.endpoints);
+        let names: Vec<String> = self.world.endpoints.interfaces().map(|(name, _)| name.clone()).collect();
+        firewall.follow_interfaces(&names, &self.world.endpoints);
+        firewall.table().clone()
+    }
+
+    fn learn(&mut self, objects: &str) -> usize {
+        let mut dirty = Dirty::nothing();
+        for document in parse("test.yaml", objects).documents {
+            let Document::Object(found) = document else { panic!("{document:?}") };
+            let fact = ObjectFact { object: found.object, origin: "test.yaml".into(), written: found.written };
+            dirty = dirty.and(self.world.learn(Fact::Object(Box::new(fact))));
+        }
+        self.settle(&dirty)
+    }
+
+    fn forget(&mut self, kind: Kind, name: &str) -> usize {
+        let key = ObjectKey { kind, namespace: Some("shop".into()), name: name.into() };
+        let dirty = self.world.learn(Fact::ObjectGone(key));
+        self.settle(&dirty)
+    }
+
+    fn attach(&mut self, pod: &str, addresses: &[&str]) -> usize {
+        let lease = Lease {
+            attachment: Attachment { container_id: pod.into(), ifname: "eth0".into() },
+            network: String::new(),
+            pod: Some(PodRef { namespace: "shop".into(), name: pod.into() }),
+            uid: None,
+            netns: String::new(),
+            host_interface: format!("cali{pod}"),
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            mtu: 1500,
+            since: 0,
+            plumbed: None,
+        };
+        let dirty = self.world.learn(Fact::Lease(Record::Lease(lease)));
+        self.settle(&dirty)
+    }
+
+    fn detach(&mut self, pod: &str) -> usize {
+        let attachment = Attachment { container_id: pod.into(), ifname: "eth0".into() };
+        let dirty = self.world.learn(Fact::Lease(Record::Release { attachment }));
+        self.settle(&dirty)
+    }
+
+    fn lines(&self, beginning: &str) -> Vec<String> {
+        let text = self.table.to_string();
+        text.lines().map(str::trim).filter(|line| line.starts_with(beginning)).map(Into::into).collect()
+    }
+}
+
+fn pod(name: &str, node: &str, label: &str, address: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: shop, labels: {{app: {label}}}}}\n\
+         spec: {{nodeName: {node}, containers: [{{ports: [{{name: http, containerPort: 8080}}]}}]}}\n\
+         status: {{podIP: {address}, podIPs: [{{ip: {address}}}]}}"
+    )
+}
+
+fn policy(name: &str, spec: &str) -> String {
+    format!(
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: {name}, namespace: shop}}\nspec: {spec}"
+    )
+}
+
+const WEB: &str = "{podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: front}}}], \
+                   ports: [{port: 80}, {port: http}]}]}";
+
+#[test]
+fn a_pod_without_policies_is_open_both_ways_and_sends_from_its_own_addresses_only() {
+    let mut node = Node::new();
+    node.attach("a", &["10.244.1.2", "fd00::2"]);
+    assert_eq!(
+        node.lines("map"),
+        [
+            r#"map egress { type ifname : verdict; "calia" : continue }"#,
+            r#"map ingress { type ifname : verdict; "calia" : accept }"#,
+        ]
+    );
+    assert_eq!(
+        node.lines("set sources"),
+        [
+            r#"set sources4 { type ifname . ipv4_addr; "calia" . 10.244.1.2 }"#,
+            r#"set sources6 { type ifname . ipv6_addr; "calia" . fd00::2 }"#,
+        ]
+    );
+    node.detach("a");
+    assert_eq!(node.lines("map egress"), [r#"map egress { type ifname : verdict;  }"#]);
+    assert_eq!(node.lines("set sources4"), ["set sources4 { type ifname . ipv4_addr;  }"]);
+}
+
+#[test]
+fn pods_with_the_same_policies_share_their_chains_and_a_chain_goes_with_its_last_pod() {
+    let mut node = Node::new();
+    node.learn(&policy("web", WEB));
+    for (name, address) in [("a", "10.244.1.2"), ("b", "10.244.1.3")] {
+        node.learn(&pod(name, "n1", "web", address));
+        node.attach(name, &[address]);
+    }
+    node.learn(&pod("front", "n2", "front", "10.244.2.2"));
+    let chains = node.lines("chain i-");
+    assert_eq!(chains.len(), 1, "{}", node.table);
+    assert!(node.lines("set pods-").iter().any(|set| set.contains("10.244.2.2")), "{}", node.table);
+    node.detach("a");
+    assert_eq!(node.lines("chain i-"), chains);
+    node.detach("b");
+    assert!(node.lines("chain i-").is_empty() && node.lines("set pods-").is_empty(), "{}", node.table);
+}
+
+#[test]
+fn a_member_that_comes_or_goes_is_one_operation_and_so_is_a_pod_a_few() {
+    let mut node = Node::new();
+    node.learn(&policy("web", WEB));
+    node.learn(&pod("a", "n1", "web", "10.244.1.2"));
+    node.attach("a", &["10.244.1.2"]);
+    for number in 0..200 {
+        node.learn(&pod(&format!("front{number}"), "n2", "front", &format!("10.244.2.{number}")));
+    }
+    assert_eq!(node.learn(&pod("one", "n2", "front", "10.244.3.1")), 1);
+    assert_eq!(node.forget(Kind::Pod, "one"), 1);
+    node.learn(&pod("b", "n1", "web", "10.244.1.3"));
+    assert_eq!(node.attach("b", &["10.244.1.3"]), 4, "two sets and two maps");
+    assert_eq!(node.learn(&pod("unrelated", "n2", "other", "10.244.3.2")), 0);
+}
+
+#[test]
+fn whatever_order_things_come_and_go_in_the_table_is_that_of_the_present() {
+    // Each step holds the table against one that is planned from nothing.
+    let mut node = Node::new();
+    let other = "{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.244.0.0/16]}}]}]}";
+    node.attach("a", &["10.244.1.2"]);
+    node.learn(&policy("web", WEB));
+    node.learn(&policy("other", other));
+    node.learn(&pod("a", "n1", "web", "10.244.1.2"));
+    node.learn(&pod("b", "n1", "front", "10.244.1.3"));
+    node.attach("b", &["10.244.1.3", "fd00::3"]);
+    node.forget(Kind::NetworkPolicy, "web");
+    node.attach("b", &["10.244.1.4"]);
+    node.learn(&pod("b", "n1", "web", "10.244.1.4"));
+    node.learn(&policy("web", WEB));
+    node.forget(Kind::Pod, "a");
+    node.detach("b");
+    node.forget(Kind::NetworkPolicy, "other");
+    node.detach("a");
+    assert!(node.lines("chain e-").is_empty() && node.lines("set nets-").is_empty(), "{}", node.table);
+}
+
+#[test]
+fn with_a_tunnel_only_nodes_may_send_tunnelled_packets() {
+    let mut node = Node::new();
+    assert!(node.lines("set nodes4").is_empty());
+    node.learn(
+        "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.244.0.0/16, ipipMode: Always}",
+    );
+    node.learn(
+        "apiVersion: v1\nkind: Node\nmetadata: {name: n2}\nstatus: {addresses: [{type: InternalIP, address: 10.0.0.2}]}",
+    );
+    assert_eq!(node.lines("set nodes4"), ["set nodes4 { type ipv4_addr; 10.0.0.1-10.0.0.2 }"]);
+}
