@@ -72,7 +72,8 @@ pub use cluster_network_policy::{ClusterNetworkPolicy, ClusterPeer, ClusterPods,
 pub use duration::GoDuration;
 pub use endpoint_slice::{EndpointSlice, Socket};
 pub use felix_configuration::{
-    FelixConfiguration, FelixScope, FelixSettings, NatOutgoingExclusions, ServiceLoopPrevention, Switch,
+    EndpointToHost, FailsafePort, FelixConfiguration, FelixScope, FelixSettings, NatOutgoingExclusions,
+    ServiceLoopPrevention, SourceSpoofing, Switch,
 };
 pub use host_endpoint::{HostEndpoint, HostInterface};
 pub use ip_pool::{AllowedUse, AssignmentMode, EncapMode, IpPool};
@@ -90,7 +91,7 @@ pub use node::{
 };
 pub use order::Order;
 pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse, read_value};
-pub use pod::{ContainerPort, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, KEEP_ADDRESS, Namespace, Pod};
+pub use pod::{ALLOWED_SOURCES, ContainerPort, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, KEEP_ADDRESS, Namespace, Pod};
 pub use secret::{Password, Secret, SecretKeyRef};
 pub use service::{Service, ServiceType, TrafficPolicy};
 pub use service_account::ServiceAccount;

@@ -70,7 +70,8 @@ pub fn all() -> impl Iterator<Item = &'static Field> {
     GROUPS.iter().flat_map(|fields| fields.iter())
 }
 
-const GROUPS: &[&[Field]] = &[HONOURED, LATER, ROUTES, OTHERWISE, PROGRAM, NFTABLES, IPTABLES, BPF, ELSEWHERE];
+const GROUPS: &[&[Field]] =
+    &[HONOURED, FIREWALL, LATER, ROUTES, OTHERWISE, PROGRAM, NFTABLES, IPTABLES, BPF, ELSEWHERE];
 
 const fn honoured(name: &'static str, form: Form, what: &'static str) -> Field {
     Field { name, form, effect: Effect::Honoured(what) }
@@ -104,22 +105,49 @@ const HONOURED: &[Field] = &[
     ),
 ];
 
-const POLICY: &str = "margay has no network policy yet";
+const FIREWALL: &[Field] = &[
+    honoured(
+        "defaultEndpointToHostAction",
+        AnyCase(&["Drop", "Accept", "Return"]),
+        "what becomes of packets of a pod to its own node that the pod's policies let pass; Accept by default, as in \
+         Calico's manifests",
+    ),
+    honoured(
+        "failsafeInboundHostPorts",
+        ProtocolPorts,
+        "ports of a node that no policy of a host endpoint closes; by default tcp 22, 179, 2379, 2380, 5473, 6443, 6666, \
+         6667 and udp 68",
+    ),
+    honoured(
+        "failsafeOutboundHostPorts",
+        ProtocolPorts,
+        "ports of others that no policy of a host endpoint closes to the node; by default tcp 179, 2379, 2380, 5473, \
+         6443, 6666, 6667 and udp 53, 67",
+    ),
+    honoured(
+        "disableConntrackInvalidCheck",
+        Flag,
+        "true: packets of pods that belong to no connection that the kernel knows are not dropped",
+    ),
+    honoured(
+        "workloadSourceSpoofing",
+        AnyCase(&["Disabled", "Any"]),
+        "Any: a pod may also send from the prefixes of its annotation cni.projectcalico.org/allowedSourcePrefixes",
+    ),
+    honoured("allowIPIPPacketsFromWorkloads", Flag, "true: pods may send IPIP (protocol 4)"),
+    honoured("externalNodesList", Texts, "addresses and prefixes that IPIP is taken from, besides those of nodes"),
+];
+
+const LOGGED: &str = "what is logged comes with the names of pods and rules, in margayctl policy log";
+const WHOLE_RULES: &str = "rules of policies are in a table of margay's own";
 const LATER: &[Field] = &[
-    never("defaultEndpointToHostAction", AnyCase(&["Drop", "Accept", "Return"]), "pods may talk to their node"),
-    never("failsafeInboundHostPorts", ProtocolPorts, POLICY),
-    never("failsafeOutboundHostPorts", ProtocolPorts, POLICY),
-    off("logActionRateLimit", Text, POLICY),
-    off("logActionRateLimitBurst", Number, POLICY),
-    off("logPrefix", Text, POLICY),
-    off("workloadSourceSpoofing", AnyCase(&["Disabled", "Any"]), POLICY),
-    off("allowIPIPPacketsFromWorkloads", Flag, POLICY),
-    off("allowVXLANPacketsFromWorkloads", Flag, POLICY),
-    off("externalNodesList", Texts, "margay takes IPIP from anywhere"),
-    off("policySyncPathPrefix", Text, POLICY),
-    off("disableConntrackInvalidCheck", Flag, "margay drops no packets by their conntrack state"),
-    off("sidecarAccelerationEnabled", Flag, POLICY),
-    off("maxIpsetSize", Number, POLICY),
+    off("logActionRateLimit", Text, "at most 20 packets a second are logged"),
+    off("logActionRateLimitBurst", Number, "at most 20 packets a second are logged"),
+    off("logPrefix", Text, LOGGED),
+    off("allowVXLANPacketsFromWorkloads", Flag, "VXLAN of pods is UDP like any other"),
+    off("policySyncPathPrefix", Text, "nothing but the kernel applies policies"),
+    off("sidecarAccelerationEnabled", Flag, "margay knows no service mesh"),
+    off("maxIpsetSize", Number, "sets have no fixed size"),
 ];
 
 const METRIC: &str = "the metric of margay's routes is 1024";
@@ -147,7 +175,7 @@ const ROUTES: &[Field] = &[
     never("mtuIfacePattern", Text, "the uplink is the link that has the node's address"),
     off("requireMTUFile", Flag, "the shim is told the MTU with each pod's address"),
     never("interfacePrefix", Text, "links of pods begin with cali"),
-    never("interfaceExclude", Text, "there are no host endpoints"),
+    never("interfaceExclude", Text, "a host endpoint names its links"),
     never("ipv6Support", Flag, "a node speaks IPv6 if it has pod CIDRs of IPv6"),
     never("netlinkTimeout", Duration, "the agent has its own"),
     never("kubeNodePortRanges", PortsList, "services are kube-proxy's"),
@@ -216,12 +244,12 @@ const PROGRAM: &[Field] = &[
 const NFT: &str = "margay always writes nftables, one table of its own";
 const NFTABLES: &[Field] = &[
     Field { name: "nftablesMode", form: OneOf(&["Disabled", "Enabled", "Auto"]), effect: Effect::None(NFT) },
-    never("nftablesFilterAllowAction", AnyCase(&["Accept", "Return"]), POLICY),
-    never("nftablesFilterDenyAction", AnyCase(&["Drop", "Reject"]), POLICY),
-    never("nftablesMangleAllowAction", AnyCase(&["Accept", "Return"]), POLICY),
+    never("nftablesFilterAllowAction", AnyCase(&["Accept", "Return"]), WHOLE_RULES),
+    never("nftablesFilterDenyAction", AnyCase(&["Drop", "Reject"]), WHOLE_RULES),
+    never("nftablesMangleAllowAction", AnyCase(&["Accept", "Return"]), WHOLE_RULES),
     never("nftablesMarkMask", Number, "margay marks no packets"),
     never("nftablesRefreshInterval", Duration, EVENTS),
-    off("nftablesFlowTableOffload", Text, POLICY),
+    off("nftablesFlowTableOffload", Text, "every packet passes the rules"),
 ];
 
 const IPTABLES_WHY: &str = "margay writes no iptables";

@@ -1,6 +1,7 @@
 //! `projectcalico.org/v3` FelixConfiguration: settings of the agent in the cluster's own words.
 
 pub mod fields;
+mod policy;
 
 use std::collections::BTreeMap;
 
@@ -8,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use self::fields::{Effect, field};
+pub use self::policy::{EndpointToHost, FailsafePort, SourceSpoofing};
 use super::parse::{Envelope, Invalid, Warnings, typed};
 use super::{Meta, Node};
-use crate::NodeName;
 use crate::selector::Selector;
+use crate::{NodeName, Prefix};
 
 /// Settings of the cluster (`default`), of some nodes (`nodeSelector`) or of one (`node.<name>`).
 /// Calico `api/pkg/apis/projectcalico/v3/felixconfig.go`; what margay makes of each field is in [`fields`].
@@ -56,6 +58,27 @@ pub struct FelixSettings {
     /// `serviceLoopPrevention`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_loop_prevention: Option<ServiceLoopPrevention>,
+    /// `defaultEndpointToHostAction`. Accept where nobody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_endpoint_to_host_action: Option<EndpointToHost>,
+    /// `failsafeInboundHostPorts`. See [`FelixSettings::failsafe_inbound`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failsafe_inbound_host_ports: Option<Vec<FailsafePort>>,
+    /// `failsafeOutboundHostPorts`. See [`FelixSettings::failsafe_outbound`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failsafe_outbound_host_ports: Option<Vec<FailsafePort>>,
+    /// `disableConntrackInvalidCheck`. Whether packets that belong to no connection pass to the rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disable_conntrack_invalid_check: Option<bool>,
+    /// `workloadSourceSpoofing`. Disabled where nobody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload_source_spoofing: Option<SourceSpoofing>,
+    /// `allowIPIPPacketsFromWorkloads`. Whether pods may send IPIP.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "allowIPIPPacketsFromWorkloads")]
+    pub allow_ipip_packets_from_workloads: Option<bool>,
+    /// `externalNodesList`. Who may send IPIP besides the nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "policy::nets")]
+    pub external_nodes_list: Option<Vec<Prefix>>,
 }
 
 /// On or off.
@@ -140,6 +163,22 @@ impl FelixSettings {
             ipip_mtu: self.ipip_mtu.or(broad.ipip_mtu),
             nat_outgoing_exclusions: self.nat_outgoing_exclusions.or(broad.nat_outgoing_exclusions),
             service_loop_prevention: self.service_loop_prevention.or(broad.service_loop_prevention),
+            default_endpoint_to_host_action: self
+                .default_endpoint_to_host_action
+                .or(broad.default_endpoint_to_host_action),
+            failsafe_inbound_host_ports: self.failsafe_inbound_host_ports.clone().or(broad.failsafe_inbound_host_ports),
+            failsafe_outbound_host_ports: self
+                .failsafe_outbound_host_ports
+                .clone()
+                .or(broad.failsafe_outbound_host_ports),
+            disable_conntrack_invalid_check: self
+                .disable_conntrack_invalid_check
+                .or(broad.disable_conntrack_invalid_check),
+            workload_source_spoofing: self.workload_source_spoofing.or(broad.workload_source_spoofing),
+            allow_ipip_packets_from_workloads: self
+                .allow_ipip_packets_from_workloads
+                .or(broad.allow_ipip_packets_from_workloads),
+            external_nodes_list: self.external_nodes_list.clone().or(broad.external_nodes_list),
         }
     }
 }
