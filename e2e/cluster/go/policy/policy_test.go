@@ -1,15 +1,11 @@
-// The conformance tests of ClusterNetworkPolicy, by sig-network's network-policy-api. Sockets of SCTP are taken out of its
-// servers, whose pods would never be Ready on a kernel without it, and with them the tests that want them.
+// The conformance tests of ClusterNetworkPolicy, by sig-network's network-policy-api, with less patience than upstream's.
 package policy
 
 import (
-	"context"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,7 +36,7 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := suite.New(suite.Options{
-		Client:               withoutSCTP{c},
+		Client:               c,
 		ClientSet:            clientset,
 		KubeConfig:           *kubeconfig,
 		CleanupBaseResources: *flags.CleanupBaseResources,
@@ -52,39 +48,4 @@ func TestConformance(t *testing.T) {
 	})
 	s.Setup(t)
 	s.Run(t, tests.ConformanceTests)
-}
-
-// withoutSCTP makes pods without the containers that would listen on SCTP.
-type withoutSCTP struct{ client.Client }
-
-func (c withoutSCTP) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
-	if set, ok := object.(*unstructured.Unstructured); ok && set.GetKind() == "StatefulSet" {
-		path := []string{"spec", "template", "spec", "containers"}
-		all, _, err := unstructured.NestedSlice(set.Object, path...)
-		if err != nil {
-			return err
-		}
-		var kept []any
-		for _, container := range all {
-			if !listensOnSCTP(container) {
-				kept = append(kept, container)
-			}
-		}
-		if err := unstructured.SetNestedSlice(set.Object, kept, path...); err != nil {
-			return err
-		}
-	}
-	return c.Client.Create(ctx, object, options...)
-}
-
-func listensOnSCTP(container any) bool {
-	fields, _ := container.(map[string]any)
-	variables, _ := fields["env"].([]any)
-	for _, variable := range variables {
-		variable, _ := variable.(map[string]any)
-		if name, _ := variable["name"].(string); strings.HasPrefix(name, "SERVE_SCTP_PORT_") {
-			return true
-		}
-	}
-	return false
 }
