@@ -180,7 +180,11 @@ fn host_endpoint() -> Definition {
                 "say which link: interfaceName (a name, or *), or expectedIPs",
             ),
             rule("spec.expectedIPs[]", "isIP(self)", "must be an address"),
-            rule("spec.ports[].protocol", "self in ['TCP', 'UDP', 'SCTP', 6, 17, 132]", "must be TCP, UDP or SCTP"),
+            rule(
+                "spec.ports[].protocol",
+                "string(self) in ['TCP', 'UDP', 'SCTP', '6', '17', '132']",
+                "must be TCP, UDP or SCTP",
+            ),
         ],
         keywords: vec![
             keyword("spec.interfaceName", "pattern", r"^(\*|[a-zA-Z0-9_.-]{0,15})$"),
@@ -188,6 +192,7 @@ fn host_endpoint() -> Definition {
             keyword("spec.expectedIPs[]", "maxLength", 45),
             keyword("spec.profiles", "maxItems", 64),
             keyword("spec.ports", "maxItems", 256),
+            keyword("spec.ports[].protocol", "maxLength", 4),
         ],
         ..Definition::new::<HostEndpointSpec>(
             "HostEndpoint",
@@ -202,31 +207,54 @@ fn host_endpoint() -> Definition {
     }
 }
 
+/// Texts of protocols, of ports and of prefixes: rules in CEL for each of so many would cost a server too much.
+const PROTOCOL: &str = "^(TCP|UDP|SCTP|ICMP|ICMPv6|UDPLite)$";
+const PORT: &str = "^([0-9]+:[0-9]+|[a-zA-Z0-9_.-]{1,128})$";
+const NET: &str = "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$";
+
 /// Bounds, and what a server writes where nothing is.
 fn keywords() -> Vec<Keyword> {
     let mut all = vec![keyword("spec.tier", "default", "default"), keyword("spec.types", "maxItems", 2)];
     for list in rules::LISTS {
         all.push(keyword(list, "maxItems", rules::MOST));
-        for side in ["source", "destination"] {
-            for (field, name, most) in [
-                ("nets", "maxItems", 256),
-                ("nets[]", "maxLength", 49),
-                ("notNets", "maxItems", 256),
-                ("notNets[]", "maxLength", 49),
-                ("ports", "maxItems", 50),
-                ("notPorts", "maxItems", 50),
-                ("selector", "maxLength", 1024),
-                ("notSelector", "maxLength", 1024),
-                ("namespaceSelector", "maxLength", 1024),
-                ("services.name", "maxLength", 253),
-                ("services.namespace", "maxLength", 253),
-            ] {
-                all.push(keyword(format!("{list}[].{side}.{field}"), name, most));
-            }
-        }
         all.push(keyword(format!("{list}[].ipVersion"), "enum", vec![4, 6]));
         all.push(keyword(format!("{list}[].http.methods"), "maxItems", 20));
         all.push(keyword(format!("{list}[].http.paths"), "maxItems", 20));
+        for name in ["protocol", "notProtocol"] {
+            all.extend(int_or_text(&format!("{list}[].{name}"), PROTOCOL, 255, 7));
+        }
+        for side in ["source", "destination"] {
+            all.extend(of_entity(&format!("{list}[].{side}")));
+        }
     }
     all
+}
+
+fn of_entity(at: &str) -> Vec<Keyword> {
+    let mut all = Vec::new();
+    for name in ["nets", "notNets"] {
+        all.push(keyword(format!("{at}.{name}"), "maxItems", 256));
+        all.push(keyword(format!("{at}.{name}[]"), "maxLength", 49));
+        all.push(keyword(format!("{at}.{name}[]"), "pattern", NET));
+    }
+    for name in ["ports", "notPorts"] {
+        all.push(keyword(format!("{at}.{name}"), "maxItems", 50));
+        all.extend(int_or_text(&format!("{at}.{name}[]"), PORT, 65535, 128));
+    }
+    for name in ["selector", "notSelector", "namespaceSelector"] {
+        all.push(keyword(format!("{at}.{name}"), "maxLength", 1024));
+    }
+    all.push(keyword(format!("{at}.services.name"), "maxLength", 253));
+    all.push(keyword(format!("{at}.services.namespace"), "maxLength", 253));
+    all
+}
+
+/// A number from 1, or a text like this.
+fn int_or_text(at: &str, pattern: &str, most: u32, longest: u32) -> [Keyword; 4] {
+    [
+        keyword(at.to_string(), "pattern", pattern),
+        keyword(at.to_string(), "maxLength", longest),
+        keyword(at.to_string(), "minimum", 1),
+        keyword(at.to_string(), "maximum", most),
+    ]
 }

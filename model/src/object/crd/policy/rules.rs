@@ -63,12 +63,12 @@ pub(super) fn of_global_policy() -> Vec<Rule> {
 
 /// Whether a protocol is one of some, by name or number. In CEL.
 fn is_one_of(field: &str, names: &str) -> String {
-    format!("(has(self.{field}) && self.{field} in [{names}])")
+    format!("(has(self.{field}) && string(self.{field}) in [{names}])")
 }
 
 fn of_rules(list: &str) -> Vec<Rule> {
-    let with_ports = is_one_of("protocol", "'TCP', 'UDP', 'SCTP', 6, 17, 132");
-    let icmp = is_one_of("protocol", "'ICMP', 'ICMPv6', 1, 58");
+    let with_ports = is_one_of("protocol", "'TCP', 'UDP', 'SCTP', '6', '17', '132'");
+    let icmp = is_one_of("protocol", "'ICMP', 'ICMPv6', '1', '58'");
     let of_family = |field: &str, names: &str, family: u8| {
         format!("!{} || !has(self.ipVersion) || self.ipVersion == {family}", is_one_of(field, names))
     };
@@ -85,10 +85,10 @@ fn of_rules(list: &str) -> Vec<Rule> {
             "ports need protocol TCP, UDP or SCTP",
         ),
         (format!("(!has(self.icmp) && !has(self.notICMP)) || {icmp}"), "icmp and notICMP need protocol ICMP or ICMPv6"),
-        (of_family("protocol", "'ICMP', 1", 4), "protocol ICMP is of ipVersion 4"),
-        (of_family("protocol", "'ICMPv6', 58", 6), "protocol ICMPv6 is of ipVersion 6"),
-        (of_family("notProtocol", "'ICMP', 1", 4), "protocol ICMP is of ipVersion 4"),
-        (of_family("notProtocol", "'ICMPv6', 58", 6), "protocol ICMPv6 is of ipVersion 6"),
+        (of_family("protocol", "'ICMP', '1'", 4), "protocol ICMP is of ipVersion 4"),
+        (of_family("protocol", "'ICMPv6', '58'", 6), "protocol ICMPv6 is of ipVersion 6"),
+        (of_family("notProtocol", "'ICMP', '1'", 4), "protocol ICMP is of ipVersion 4"),
+        (of_family("notProtocol", "'ICMPv6', '58'", 6), "protocol ICMPv6 is of ipVersion 6"),
         (
             format!("!has(self.{elsewhere}) || !has(self.{elsewhere}.services)"),
             match here {
@@ -107,7 +107,7 @@ fn of_rules(list: &str) -> Vec<Rule> {
         all.push((
             format!(
                 "!has(self.http) || (self.action == 'Allow' && (!has(self.protocol) || {}))",
-                is_one_of("protocol", "'TCP', 6")
+                is_one_of("protocol", "'TCP', '6'")
             ),
             "http is for ingress rules with action Allow and protocol TCP, or none, only",
         ));
