@@ -100,7 +100,7 @@ pub struct Heard {
 pub struct Reader(Netlink);
 
 impl Reader {
-    /// Binds a group in the calling thread's network namespace. Refused with EBUSY while another socket has it.
+    /// Binds a group in the calling thread's network namespace. Refused with EPERM while another socket has it.
     pub fn open(group: u16) -> Result<Reader, NetlinkError> {
         let mut netlink = Netlink::open(Protocol::Netfilter, BUFFER)?;
         let mut batch = Batch::new();

@@ -7,7 +7,9 @@ mod links;
 mod monitor;
 mod nexthops;
 mod nft;
+mod packets;
 mod routes;
 mod rules;
 #[path = "../tables/mod.rs"]
 mod tables;
+mod wires;

@@ -1,17 +1,17 @@
 //! Address translation: what `nft` lists is what was asked for, a second round touches nothing, packets are translated.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::time::Duration;
+use std::net::IpAddr;
 
 use dataplane::linux::netlink::{Netlink, NetlinkError};
-use dataplane::linux::netns::{self, Netns};
+use dataplane::linux::netns::Netns;
 use dataplane::linux::nft::{self, Outcome};
 use dataplane::ruleset::Ruleset;
 use dataplane::want::{Nat, Strays};
 use model::Prefix;
 
 use crate::lab::{fresh, sh};
+use crate::wires::{arrives, arrives_at, fresh_namespace, link, seen_from};
 
 fn prefixes(texts: &[&str]) -> BTreeSet<Prefix> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -198,56 +198,4 @@ fn a_packet_to_a_service_goes_where_it_was_translated_to_and_to_no_router_if_it_
         settle(&mut Netlink::netfilter().unwrap(), &of_pods).unwrap();
         assert_eq!(seen("203.0.113.9"), client, "it lies in a pool");
     });
-}
-
-/// Whether a datagram from `client` to an address of `server` arrives there.
-fn arrives(client: &Netns, server: &Netns, to: &str) -> bool {
-    arrives_at(client, server, to, to)
-}
-
-/// Whether a datagram from `client` to an address arrives at another one, of `server`.
-fn arrives_at(client: &Netns, server: &Netns, to: &str, at: &str) -> bool {
-    let server = server.run(|| UdpSocket::bind((at.parse::<IpAddr>().unwrap(), 0)).unwrap()).unwrap();
-    let client = client.run(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
-    server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    let target = SocketAddr::new(to.parse().unwrap(), server.local_addr().unwrap().port());
-    // Veth pairs hand packets over at once: what has not come when the call returns was dropped.
-    client.send_to(b"is anybody there", target).unwrap();
-    server.recv_from(&mut [0; 16]).is_ok()
-}
-
-/// Another namespace, made by a thread that ends; the file holds it.
-fn fresh_namespace() -> Netns {
-    let made = std::thread::spawn(|| {
-        let made = netns::unshare().unwrap();
-        sh("ip link set lo up; echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad");
-        made
-    });
-    made.join().unwrap()
-}
-
-/// A veth pair: `near` here, `eth0` there, with these addresses.
-fn link(node: &Netns, there: &Netns, near: &str, here: &[&str], theirs: &[&str]) {
-    use std::os::fd::{AsFd, AsRawFd};
-    let fd = there.as_fd().as_raw_fd();
-    let pid = std::process::id();
-    node.run(|| sh(&format!("ip link add {near} type veth peer name eth0 netns /proc/{pid}/fd/{fd}"))).unwrap();
-    let up = |name: &str, addresses: &[&str]| {
-        let each: Vec<String> = addresses.iter().map(|a| format!("ip addr add {a} dev {name};")).collect();
-        sh(&format!("ip link set {name} up; {}", each.concat()));
-    };
-    up(near, here);
-    there.run(|| up("eth0", theirs)).unwrap();
-}
-
-/// The source that a datagram from `client` to an address of `server` arrives with.
-fn seen_from(client: &Netns, server: &Netns, to: IpAddr) -> IpAddr {
-    let any: IpAddr = if to.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
-    let server = server.run(|| UdpSocket::bind((to, 0)).unwrap()).unwrap();
-    let client = client.run(|| UdpSocket::bind((any, 0)).unwrap()).unwrap();
-    server.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let target = SocketAddr::new(to, server.local_addr().unwrap().port());
-    client.send_to(b"who am I", target).unwrap();
-    let (_, from) = server.recv_from(&mut [0; 16]).unwrap();
-    from.ip()
 }
