@@ -3,6 +3,7 @@
 //! Synchronous, without a runtime, so that the shim uses it as it is and the agent wraps it.
 
 pub mod attribute;
+mod batch;
 pub mod decode;
 pub mod links;
 pub mod monitor;

@@ -33,6 +33,8 @@ impl Protocol {
 pub struct RawSocket {
     fd: OwnedFd,
     buffer: Vec<u8>,
+    /// Octets that were asked for.
+    send_buffer: i32,
 }
 
 impl RawSocket {
@@ -56,7 +58,7 @@ impl RawSocket {
         // SAFETY: the descriptor is fresh from socket(2) and nobody else owns it.
         #[allow(unsafe_code)]
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        let socket = RawSocket { fd, buffer: vec![0; DATAGRAM] };
+        let socket = RawSocket { fd, buffer: vec![0; DATAGRAM], send_buffer: buffer_bytes };
         socket.bind(port)?;
         for (forced, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)] {
             socket
@@ -149,6 +151,19 @@ impl RawSocket {
     #[cfg(test)]
     pub(super) fn receive_buffer(&self, bytes: i32) {
         self.set_option(libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes).unwrap();
+    }
+
+    /// Has room for a datagram of so many octets to be sent, beyond what was asked for when it was opened.
+    pub fn leave_room_for(&mut self, octets: usize) -> io::Result<()> {
+        let Ok(octets) = i32::try_from(octets) else { return Err(io::Error::from(io::ErrorKind::InvalidInput)) };
+        // The kernel takes 32 octets of it for itself.
+        let needed = octets.saturating_add(4096);
+        if needed <= self.send_buffer {
+            return Ok(());
+        }
+        self.set_option(libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &needed)?;
+        self.send_buffer = needed;
+        Ok(())
     }
 
     /// Joins a multicast group by its number (RTNLGRP_…, NFNLGRP_…).
@@ -249,4 +264,19 @@ pub fn wait(descriptors: &[BorrowedFd<'_>], at_most: Option<Duration>) -> io::Re
         }
     }
     Ok(polled.iter().map(|fd| fd.revents != 0).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_datagram_beyond_the_buffer_is_sent_once_there_is_room_for_it() {
+        let mut socket = RawSocket::open(Protocol::Netfilter, Duration::from_secs(1), 1).unwrap();
+        // No message at all, which the kernel takes without a word.
+        let large = vec![0; 1 << 20];
+        assert_eq!(socket.send(&large).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
+        socket.leave_room_for(large.len()).unwrap();
+        socket.send(&large).unwrap();
+    }
 }

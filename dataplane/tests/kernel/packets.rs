@@ -1,8 +1,9 @@
 //! What the rules do to packets: dispatch by interface, sets of every type, established connections, counters, the log.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dataplane::linux::netlink::Netlink;
 use dataplane::linux::netns::Netns;
@@ -65,9 +66,21 @@ fn with_set(key: KeyType, elements: impl IntoIterator<Item = Key>) -> Ruleset {
     table
 }
 
+/// A socket at a port that may have been another's just before: a child that some other test has forked holds the socket
+/// until it becomes another program.
+fn bind(at: &str, port: u16) -> UdpSocket {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match UdpSocket::bind((address(at), port)) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < until => std::thread::yield_now(),
+            bound => return bound.unwrap(),
+        }
+    }
+}
+
 /// Whether a datagram from an address of `client` arrives at an address and port of `server`.
 fn passes(client: &Netns, from: &str, server: &Netns, to: &str, port: u16) -> bool {
-    let server = server.run(|| UdpSocket::bind((address(to), port)).unwrap()).unwrap();
+    let server = server.run(|| bind(to, port)).unwrap();
     let client = client.run(|| UdpSocket::bind((address(from), 0)).unwrap()).unwrap();
     server.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
     client.send_to(b"knock", SocketAddr::new(address(to), port)).unwrap();

@@ -255,6 +255,7 @@ fn what_others_put_into_the_table_is_seen_and_mended() {
             ("nft 'add map inet margay more { type mark : verdict; }'", "map more"),
             ("nft 'add set inet margay more { type ipv4_addr; flags timeout; }'", "set more"),
             ("nft add chain inet margay more; nft add rule inet margay more jump denied", "chain more"),
+            ("nft add table inet margay '{ flags dormant; }'", "chain forward"),
             ("nft flush ruleset", "the table"),
         ] {
             sh(harm);

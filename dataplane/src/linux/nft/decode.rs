@@ -14,6 +14,12 @@ fn ours<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
     (find(bytes, nfta::TABLE).map(text)? == kernel::NFT_TABLE).then_some(bytes)
 }
 
+/// Whether the table's chains hook in nowhere for now (`NFT_TABLE_F_DORMANT`).
+pub(super) fn is_dormant(table: &[u8]) -> bool {
+    const DORMANT: u32 = 1;
+    table.get(4..).and_then(|bytes| number(bytes, nfta::table::FLAGS)).unwrap_or_default() & DORMANT != 0
+}
+
 /// A chain of our table, by name, still without its rules.
 pub(super) fn chain(message: &Message<'_>) -> Option<(String, Chain)> {
     let bytes = ours(message)?;
@@ -109,7 +115,7 @@ mod tests {
             let message = Message { kind: 0, flags: 0, sequence: 0, payload: &payload };
             proptest::prop_assert!(ours(&message).is_some());
             _ = (chain(&message), rule(&message), set(&message), elements(&message), counted(&message));
-            _ = (comment(&bytes), generation(&bytes));
+            _ = (comment(&bytes), generation(&bytes), is_dormant(&bytes));
             for name in ["meta", "ct", "payload", "bitwise", "cmp", "range", "lookup", "counter", "limit", "log", "masq", "immediate", "reject"] {
                 _ = expression::known(name, &bytes);
             }

@@ -159,8 +159,8 @@ fn add_set(batch: &mut Batch, name: &str, id: u32, fields: &[(u32, u32)], flags:
     });
 }
 
-/// An attribute's length has 16 bits: so many elements of any type fit a message with room to spare.
-const ELEMENTS_PER_MESSAGE: usize = 300;
+/// An attribute's length has 16 bits: so many elements of any type fit a message, whatever the names in them.
+const ELEMENTS_PER_MESSAGE: usize = 180;
 
 fn elements<T>(
     batch: &mut Batch,

@@ -120,10 +120,10 @@ fn read_once(netlink: &mut Netlink) -> Result<Option<Ruleset>, NetlinkError> {
     let kind = encode::kind;
     let mut batch = Batch::new();
     batch.push(kind(libc::NFT_MSG_GETTABLE), 0, &encode::of_table());
-    match netlink.run(&mut batch)?.all() {
+    let dormant = match netlink.run(&mut batch)?.all() {
         Err(error) if error.errno() == Some(libc::ENOENT) => return Ok(None),
-        result => _ = result?,
-    }
+        result => result?.answers.first().is_some_and(|(_, _, table)| decode::is_dormant(table)),
+    };
     // The kernel does not choose chains by table.
     let chains = netlink.dump(kind(libc::NFT_MSG_GETCHAIN), &encode::of_family(), decode::chain)?;
     let mut chains: BTreeMap<_, _> = chains.into_iter().collect();
@@ -132,6 +132,8 @@ fn read_once(netlink: &mut Netlink) -> Result<Option<Ruleset>, NetlinkError> {
             chain.rules.push(rule);
         }
     }
+    // A dormant table is one whose chains hook in nowhere, which is how it differs.
+    chains.values_mut().filter(|_| dormant).for_each(|chain| chain.hook = None);
     ruleset.chains = chains.into_iter().map(|(name, chain)| (name, Arc::new(chain))).collect();
     for (name, kind) in netlink.dump(kind(libc::NFT_MSG_GETSET), &encode::of_table(), decode::set)? {
         match kind {

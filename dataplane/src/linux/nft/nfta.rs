@@ -4,6 +4,10 @@
 /// Attribute 1 of chains, rules, sets and lists of elements, and of a table itself: the table's name.
 pub const TABLE: u16 = 1;
 
+pub mod table {
+    pub const FLAGS: u16 = 2;
+}
+
 pub mod chain {
     pub const NAME: u16 = 3;
     pub const HOOK: u16 = 4;
