@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use model::object::{self, Document, Object};
-use policy::{Row, Scene, compile};
+use policy::{Engine, Row};
 
 use crate::args::MatrixArguments;
 use crate::output::{Detail, column, columns, counted};
@@ -24,8 +24,8 @@ pub fn matrix(arguments: &MatrixArguments) -> anyhow::Result<()> {
     let MatrixArguments { ports, protocols, output, .. } = arguments;
     let mut objects = read(&arguments.objects)?;
     place(&mut objects)?;
-    let scene = Scene::new(&objects);
-    let pods = scene.endpoints().count();
+    let engine = Engine::of(&objects);
+    let pods = engine.pods().count();
     let rows = pods * pods * ports.len() * protocols.len();
     if rows > ROWS {
         bail!(
@@ -34,8 +34,7 @@ pub fn matrix(arguments: &MatrixArguments) -> anyhow::Result<()> {
             protocols.len()
         );
     }
-    let program = compile::program(&scene);
-    let rows = policy::matrix(&scene, &program, protocols, ports);
+    let rows = policy::matrix(&engine, protocols, ports);
     show(&rows, output.format, |detail| table(&rows, detail))
 }
 
@@ -110,8 +109,7 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
         fs::write(directory.path().join("all.yaml"), text).expect("written");
         let mut objects = read(directory.path())?;
         place(&mut objects)?;
-        let scene = Scene::new(&objects);
-        let rows = policy::matrix(&scene, &compile::program(&scene), &[model::Protocol::TCP], &[80, 81]);
+        let rows = policy::matrix(&Engine::of(&objects), &[model::Protocol::TCP], &[80, 81]);
         let blocked = rows.iter().filter(|row| row.combined == policy::Verdict::Blocked);
         Ok(blocked.map(|row| format!("{} {}:{}", row.from, row.to, row.port)).collect())
     }

@@ -57,7 +57,17 @@ impl Selector {
 
     /// Whether an object with these labels is chosen.
     pub fn chooses(&self, labels: &Labels) -> bool {
-        self.root.chooses(labels, Globals::Alike)
+        self.root.chooses(&in_map(labels), Globals::Alike)
+    }
+
+    /// The same of an object whose labels are looked up one by one.
+    pub fn chooses_by<'a>(&self, label: &dyn Fn(&str) -> Option<&'a str>) -> bool {
+        self.root.chooses(label, Globals::Alike)
+    }
+
+    /// A label that everything that it chooses has, with one of few values; None if there is no such.
+    pub fn narrow(&self) -> Option<Narrow<'_>> {
+        self.root.narrow()
     }
 
     /// Whether it chooses everything by its form: empty, `all()` or `global()`.
@@ -84,10 +94,23 @@ impl Selector {
     /// nothing holds None: `all()` chooses only what is held, `global()` only what is not, and no label is there.
     pub fn chooses_holder(&self, labels: Option<&Labels>) -> bool {
         match labels {
-            Some(labels) => self.root.chooses(labels, Globals::No),
-            None => self.root.chooses(&Labels::new(), Globals::Only),
+            Some(labels) => self.root.chooses(&in_map(labels), Globals::No),
+            None => self.root.chooses(&|_| None, Globals::Only),
         }
     }
+}
+
+/// What an index can find objects by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Narrow<'a> {
+    /// The label.
+    pub label: &'a str,
+    /// The values, of which it has one.
+    pub values: Vec<&'a str>,
+}
+
+fn in_map<'a>(labels: &'a Labels) -> impl Fn(&str) -> Option<&'a str> {
+    move |label: &str| labels.get(label).map(String::as_str)
 }
 
 /// What `all()` and `global()` mean.
@@ -102,20 +125,35 @@ enum Globals {
 }
 
 impl Node {
-    fn chooses(&self, labels: &Labels, globals: Globals) -> bool {
-        let holds = |key: &String, test: &dyn Fn(&str) -> bool| labels.get(key).is_some_and(|v| test(v));
+    fn chooses<'a>(&self, label: &dyn Fn(&str) -> Option<&'a str>, globals: Globals) -> bool {
+        let holds = |key: &String, test: &dyn Fn(&str) -> bool| label(key).is_some_and(test);
         match self {
             Node::All => globals != Globals::Only,
             Node::Global => globals != Globals::No,
-            Node::Has(k) => labels.contains_key(k),
+            Node::Has(k) => label(k).is_some(),
             Node::Equals(k, v) => holds(k, &|x| x == v),
             Node::In(k, set) => holds(k, &|x| set.iter().any(|v| v == x)),
             Node::Contains(k, v) => holds(k, &|x| x.contains(v.as_str())),
             Node::StartsWith(k, v) => holds(k, &|x| x.starts_with(v.as_str())),
             Node::EndsWith(k, v) => holds(k, &|x| x.ends_with(v.as_str())),
-            Node::Not(n) => !n.chooses(labels, globals),
-            Node::And(all) => all.iter().all(|n| n.chooses(labels, globals)),
-            Node::Or(any) => any.iter().any(|n| n.chooses(labels, globals)),
+            Node::Not(n) => !n.chooses(label, globals),
+            Node::And(all) => all.iter().all(|n| n.chooses(label, globals)),
+            Node::Or(any) => any.iter().any(|n| n.chooses(label, globals)),
+        }
+    }
+
+    fn narrow(&self) -> Option<Narrow<'_>> {
+        match self {
+            Node::Equals(label, value) => Some(Narrow { label, values: vec![value] }),
+            Node::In(label, values) => Some(Narrow { label, values: values.iter().map(String::as_str).collect() }),
+            Node::And(all) => all.iter().filter_map(Node::narrow).min_by_key(|narrow| narrow.values.len()),
+            // Only if all of them are of one label.
+            Node::Or(any) => any.iter().map(Node::narrow).reduce(|one, other| {
+                let (mut one, other) = (one?, other?);
+                one.values.extend(other.values);
+                (one.label == other.label).then_some(one)
+            })?,
+            _ => None,
         }
     }
 
@@ -350,6 +388,23 @@ mod tests {
     fn chooses(selector: &str, labels: &[(&str, &str)]) -> bool {
         let labels = labels.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         selector.parse::<Selector>().unwrap().chooses(&labels)
+    }
+
+    #[test]
+    fn a_selector_is_narrow_by_a_label_that_all_it_chooses_have() {
+        for (selector, narrow) in [
+            ("a == 'x' && has(b)", Some(("a", vec!["x"]))),
+            ("a in {'x', 'y'} && b == 'z'", Some(("b", vec!["z"]))),
+            ("a == 'x' || a in {'y'}", Some(("a", vec!["x", "y"]))),
+            ("a == 'x' || b == 'x'", None),
+            ("a == 'x' || has(a)", None),
+            ("!(a == 'x')", None),
+            ("a in {}", Some(("a", vec![]))),
+            ("all()", None),
+        ] {
+            let read: Selector = selector.parse().unwrap();
+            assert_eq!(read.narrow().map(|narrow| (narrow.label, narrow.values)), narrow, "{selector}");
+        }
     }
 
     #[test]

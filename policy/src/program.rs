@@ -362,6 +362,33 @@ impl Members {
         }
     }
 
+    /// Those that are not another's; of nets, ranges. All if the other is of another kind.
+    pub fn less(&self, other: &Members) -> Members {
+        match (self, other) {
+            (Members::Addresses(these), Members::Addresses(those)) => Members::Addresses(these - those),
+            (Members::Sockets(these), Members::Sockets(those)) => Members::Sockets(these - those),
+            (Members::Nets(these), Members::Nets(those)) => Members::Nets(these.less(those)),
+            _ => self.clone(),
+        }
+    }
+
+    /// Adds and takes away.
+    pub fn change(&mut self, added: &Members, removed: &Members) {
+        match (self, added, removed) {
+            (Members::Addresses(these), Members::Addresses(added), Members::Addresses(removed)) => {
+                these.retain(|address| !removed.contains(address));
+                these.extend(added);
+            }
+            (Members::Sockets(these), Members::Sockets(added), Members::Sockets(removed)) => {
+                these.retain(|socket| !removed.contains(socket));
+                these.extend(added);
+            }
+            (Members::Nets(these), Members::Nets(added), Members::Nets(removed)) => these.change(added, removed),
+            // A set's members stay of one kind.
+            _ => {}
+        }
+    }
+
     /// Whether an address is in it; never in a set of sockets.
     pub fn has_address(&self, address: IpAddr) -> bool {
         match self {

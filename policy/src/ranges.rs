@@ -45,6 +45,24 @@ impl Ranges {
         self.of(family).iter().map(move |(first, last)| (address(family, *first), address(family, *last)))
     }
 
+    /// The ranges that are not ranges of another.
+    pub fn less(&self, other: &Ranges) -> Ranges {
+        let of = |these: &[(u128, u128)], those: &[(u128, u128)]| -> Vec<(u128, u128)> {
+            these.iter().filter(|range| those.binary_search(range).is_err()).copied().collect()
+        };
+        Ranges { ipv4: of(&self.ipv4, &other.ipv4), ipv6: of(&self.ipv6, &other.ipv6) }
+    }
+
+    /// Takes ranges out, and puts others in, which overlap none that stays.
+    pub fn change(&mut self, added: &Ranges, removed: &Ranges) {
+        for family in Family::ALL {
+            let ranges = self.of_mut(family);
+            ranges.retain(|range| removed.of(family).binary_search(range).is_err());
+            ranges.extend(added.of(family));
+            ranges.sort_unstable();
+        }
+    }
+
     /// Whether no address is in it.
     pub fn is_empty(&self) -> bool {
         self.ipv4.is_empty() && self.ipv6.is_empty()

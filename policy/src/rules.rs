@@ -1,32 +1,48 @@
-//! Policies in one common form: tiers of policies of rules. The first rule that matches decides.
+//! Policies in one common form, whatever kind they come from: what they are about, where they stand, and rules of conditions.
 //!
-//! Order of verdicts as Calico has it: tiers by order; in a tier policies by order and name; a pod that a policy of a tier
-//! chooses is at the tier's end refused what no rule allowed.
+//! Order of verdicts as Calico has it: tiers by order and name; in a tier policies by order and name. The first rule that
+//! matches decides; an endpoint that a policy of a tier is about is at the tier's end refused what no rule allowed, unless
+//! the tier passes it on.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use model::object::{Kind, NetworkPolicy, ObjectKey, PolicyPeer, PolicyPort, PolicyRule, PortMatch};
+use model::object::{Endpoints, HostTraffic, Namespaces, ObjectKey, Order, ServiceName};
 use model::selector::Selector;
-use model::{Prefix, Protocol};
+use model::{Family, Prefix, Protocol};
 use serde::{Deserialize, Serialize};
 
-use crate::scene::{Endpoint, Scene};
+use crate::program::{Action, Sense};
 
 /// Which way a connection goes, seen from an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// To the pod.
+    /// To the endpoint.
     Ingress,
-    /// From the pod.
+    /// From the endpoint.
     Egress,
 }
 
 impl Direction {
     /// Both.
     pub const ALL: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
+    /// At which end of it the endpoint is.
+    pub fn own_side(self) -> Side {
+        match self {
+            Direction::Ingress => Side::Destination,
+            Direction::Egress => Side::Source,
+        }
+    }
+
+    /// At which end of it the other is.
+    pub fn other_side(self) -> Side {
+        match self {
+            Direction::Ingress => Side::Source,
+            Direction::Egress => Side::Destination,
+        }
+    }
 }
 
 impl fmt::Display for Direction {
@@ -38,105 +54,46 @@ impl fmt::Display for Direction {
     }
 }
 
-/// Policies that are asked together.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tier {
-    /// Its name.
-    pub name: String,
-    /// In the order in which they are asked.
-    pub policies: Vec<Policy>,
+/// An end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Who opens it.
+    Source,
+    /// Whom to.
+    Destination,
 }
 
-/// A policy: for whom, and its rules.
+/// A policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
     /// The object it comes from.
     pub key: ObjectKey,
-    /// The pods that it is about.
-    pub subject: Pods,
+    /// The tier that it is in.
+    pub tier: String,
+    /// Its order there.
+    pub order: Order,
+    /// What it is about.
+    pub subject: Choice,
+    /// Of which packets of a host it speaks.
+    pub traffic: HostTraffic,
+    /// Whether it decides.
+    pub force: Force,
     /// Rules for what comes in; None if it says nothing of that.
     pub ingress: Option<Vec<Rule>>,
     /// Rules for what goes out; None if it says nothing of that.
     pub egress: Option<Vec<Rule>>,
 }
 
-/// A rule: what of peer and port it allows. All of it has to match.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rule {
-    /// The other side: any of these; None is everyone.
-    pub peers: Option<Vec<Peer>>,
-    /// The port connected to: any of these; None is every port of every protocol.
-    pub ports: Option<Vec<Ports>>,
-}
-
-/// Pods by namespace and labels.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pods {
-    /// In which namespaces.
-    pub namespaces: Namespaces,
-    /// By the pods' labels.
-    pub labels: Selector,
-}
-
-/// Which namespaces.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Namespaces {
-    /// This one.
-    Named(String),
-    /// Those that it chooses by their labels.
-    Chosen(Selector),
-}
-
-/// The other side of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Peer {
-    /// Pods.
-    Pods(Pods),
-    /// Addresses, whoever has them.
-    Net {
-        /// These,
-        cidr: Prefix,
-        /// but not those.
-        except: Vec<Prefix>,
-    },
-}
-
-/// Ports of one protocol.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ports {
-    /// Which protocol.
-    pub protocol: Protocol,
-    /// Which of its ports; None is all.
-    pub which: Option<PortMatch>,
-}
-
-impl Tier {
-    /// The policies of Kubernetes' own kind make one tier; None without any.
-    pub fn of_network_policies<'a>(policies: impl IntoIterator<Item = &'a NetworkPolicy>) -> Option<Tier> {
-        let mut policies: Vec<Policy> = policies.into_iter().map(Policy::of_network_policy).collect();
-        policies.sort_by(|a, b| a.key.cmp(&b.key));
-        (!policies.is_empty()).then(|| Tier { name: "default".into(), policies })
-    }
+/// Whether a policy decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    /// It does.
+    Enforced,
+    /// It is counted what it would decide.
+    Staged,
 }
 
 impl Policy {
-    fn of_network_policy(policy: &NetworkPolicy) -> Policy {
-        let namespace = policy.namespace().to_string();
-        let rules = |rules: &Option<Vec<PolicyRule>>| {
-            rules.as_ref().map(|rules| rules.iter().map(|rule| Rule::of_network_policy(rule, &namespace)).collect())
-        };
-        Policy {
-            key: ObjectKey {
-                kind: Kind::NetworkPolicy,
-                namespace: Some(namespace.clone()),
-                name: policy.meta.name.clone(),
-            },
-            ingress: rules(&policy.ingress),
-            egress: rules(&policy.egress),
-            subject: Pods { namespaces: Namespaces::Named(namespace.clone()), labels: policy.pods.clone() },
-        }
-    }
-
     /// Its rules of a direction; None if it says nothing of that.
     pub fn rules(&self, direction: Direction) -> Option<&[Rule]> {
         match direction {
@@ -146,69 +103,102 @@ impl Policy {
     }
 }
 
-impl Rule {
-    fn of_network_policy(rule: &PolicyRule, namespace: &str) -> Rule {
-        let peer = |peer: &PolicyPeer| match peer {
-            PolicyPeer::Net { cidr, except } => Peer::Net { cidr: *cidr, except: except.clone() },
-            PolicyPeer::Pods { namespaces, pods } => {
-                let own = || Namespaces::Named(namespace.to_string());
-                let namespaces = namespaces.clone().map_or_else(own, Namespaces::Chosen);
-                Peer::Pods(Pods { namespaces, labels: pods.clone() })
-            }
-        };
-        let ports = |port: &PolicyPort| Ports { protocol: port.protocol, which: port.port.clone() };
-        let peers = (!rule.peers.is_empty()).then(|| rule.peers.iter().map(peer).collect());
-        Rule { peers, ports: (!rule.ports.is_empty()).then(|| rule.ports.iter().map(ports).collect()) }
+/// A rule: what it does with what all of its parts match.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// What it does.
+    pub action: Action,
+    /// All of them must match; none: everything.
+    pub parts: Vec<Part>,
+}
+
+/// Alternatives, of which any must hold; none: nothing matches. Each is conditions that must hold together.
+pub type Part = Vec<Vec<Condition>>;
+
+/// What has to be so of a packet. Those about ports and ICMP come after one that settles the protocol.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Condition {
+    /// It is of this family.
+    Family(Family),
+    /// Its protocol.
+    Protocol(Protocol, Sense),
+    /// A side of it is one of a group.
+    In(Side, Group, Sense),
+    /// A side's port is in any of these.
+    Ports(Side, Vec<RangeInclusive<u16>>, Sense),
+    /// A side's port is one that the endpoint there calls by any of these names.
+    NamedPorts(Side, Vec<String>, Protocol, Sense),
+    /// A side's address, protocol and port are those of a Service's endpoint.
+    ServicePorts(Side, ServiceName),
+    /// ICMP type and code.
+    Icmp {
+        /// Type.
+        kind: u8,
+        /// Code; None is any.
+        code: Option<u8>,
+        /// Whether it has to be so.
+        sense: Sense,
+    },
+}
+
+/// Addresses.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Group {
+    /// Those of whom any of these chooses.
+    Chosen(Vec<Choice>),
+    /// Nets less others.
+    Nets(Vec<(Prefix, Vec<Prefix>)>),
+    /// Those of a Service's endpoints.
+    Service(ServiceName),
+}
+
+/// Which of the cluster's endpoints.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Choice {
+    /// Among whom.
+    pub among: Among,
+    /// By what.
+    pub endpoints: Endpoints,
+}
+
+/// Among whom is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Among {
+    /// Pods by their own labels, in namespaces that have been told of: as Kubernetes chooses.
+    Pods,
+    /// Pods, host endpoints and network sets, also by the labels that Calico adds to their own.
+    Endpoints,
+    /// Nodes, by their labels.
+    Nodes,
+}
+
+impl Choice {
+    /// As Kubernetes chooses.
+    pub fn pods(namespaces: Namespaces, labels: Selector) -> Choice {
+        Choice { among: Among::Pods, endpoints: Endpoints { namespaces, labels, service_accounts: None } }
     }
 }
 
-impl Pods {
-    /// Whether a pod is one of them. In a namespace that nobody has told of, only the namespace's name can choose.
-    pub fn choose(&self, endpoint: &Endpoint, scene: &Scene) -> bool {
-        let namespace = &endpoint.pod.namespace;
-        let in_namespace = match &self.namespaces {
-            Namespaces::Named(name) => name == namespace,
-            Namespaces::Chosen(selector) => scene.namespace(namespace).is_some_and(|labels| selector.chooses(labels)),
-        };
-        in_namespace && self.labels.chooses(&endpoint.labels)
-    }
-}
-
-impl Peer {
-    /// Whether an address is one of theirs.
-    pub fn has(&self, address: IpAddr, scene: &Scene) -> bool {
-        match self {
-            Peer::Net { cidr, except } => {
-                cidr.contains(address) && !except.iter().any(|prefix| prefix.contains(address))
-            }
-            Peer::Pods(pods) => {
-                scene.endpoints().any(|pod| pod.addresses.contains(&address) && pods.choose(pod, scene))
-            }
-        }
-    }
-}
-
-/// A range of ports: all of them.
-pub const EVERY_PORT: RangeInclusive<u16> = 0..=u16::MAX;
-
-impl fmt::Display for Pods {
+impl fmt::Display for Choice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.namespaces {
-            Namespaces::Named(name) => write!(f, "namespace {name:?}")?,
-            Namespaces::Chosen(selector) => write!(f, "namespaces {selector}")?,
+        let Endpoints { namespaces, labels, service_accounts } = &self.endpoints;
+        f.write_str(match self.among {
+            Among::Pods => "pods",
+            Among::Endpoints => "endpoints",
+            Among::Nodes => "nodes",
+        })?;
+        match namespaces {
+            Namespaces::Any => {}
+            Namespaces::Named(name) => write!(f, " of namespace {name}")?,
+            Namespaces::Chosen(selector) => write!(f, " of namespaces ({selector})")?,
         }
-        write!(f, " pods {}", self.labels)
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Peer::Pods(pods) => pods.fmt(f),
-            Peer::Net { cidr, except } => {
-                write!(f, "net {cidr}")?;
-                except.iter().try_for_each(|prefix| write!(f, " except {prefix}"))
+        if let Some(accounts) = service_accounts {
+            f.write_str(" of accounts")?;
+            accounts.names.iter().try_for_each(|name| write!(f, " {name}"))?;
+            if !accounts.labels.is_all() || accounts.names.is_empty() {
+                write!(f, " ({})", accounts.labels)?;
             }
         }
+        write!(f, " ({labels})")
     }
 }

@@ -11,7 +11,7 @@ use model::selector::{Labels, Selector};
 use model::{Prefix, Protocol};
 use policy::oracle::Objects;
 use policy::rules::Direction;
-use policy::{EndpointKey, Packet, Scene, compile};
+use policy::{EndpointKey, Engine, Packet};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -103,12 +103,12 @@ fn objects() -> impl Strategy<Value = Objects> {
     })
 }
 
-fn scene(objects: &Objects) -> Scene {
+fn engine(objects: &Objects) -> Engine {
     let pods = objects.pods.iter().cloned().map(Object::Pod);
     let namespaces = objects.namespaces.iter().cloned().map(Object::Namespace);
     let policies = objects.policies.iter().cloned().map(|policy| Object::NetworkPolicy(Box::new(policy)));
     let all: Vec<Object> = pods.chain(namespaces).chain(policies).collect();
-    Scene::new(&all)
+    Engine::of(&all)
 }
 
 proptest! {
@@ -119,7 +119,8 @@ proptest! {
         objects in objects(),
         packets in vec((address(), protocol(), 1u16..12), 8),
     ) {
-        let program = compile::program(&scene(&objects));
+        let engine = engine(&objects);
+        let program = engine.program();
         for pod in objects.pods.iter().filter(|pod| !pod.host_network && !pod.ended) {
             for (other, protocol, port) in &packets {
                 let Some(own) = pod.addresses.iter().find(|a| a.is_ipv4() == other.is_ipv4()) else { continue };

@@ -6,7 +6,7 @@ use std::io::Read;
 
 use model::object::{Document, Object, read_value};
 use model::{PodRef, Protocol};
-use policy::{EndpointKey, Scene, Verdict, compile, matrix};
+use policy::{EndpointKey, Engine, Verdict, matrix};
 use serde_json::{Value, json};
 
 fn cases() -> Vec<Value> {
@@ -58,10 +58,9 @@ fn every_verdict_of_every_case_is_as_the_truth_table_has_it() {
     let mut wrong = Vec::new();
     for case in cases() {
         for step in list(&case, "steps") {
-            let scene = Scene::new(&objects(step));
-            let program = compile::program(&scene);
+            let engine = Engine::of(&objects(step));
             let protocols = [Protocol::TCP, Protocol::UDP, Protocol::SCTP];
-            let rows = matrix(&scene, &program, &protocols, &[80, 81]);
+            let rows = matrix(&engine, &protocols, &[80, 81]);
             let rows = rows.into_iter().map(|row| ((row.from.clone(), row.to.clone(), row.protocol, row.port), row));
             let rows: BTreeMap<_, _> = rows.collect();
             for expected in list(step, "expect") {
@@ -100,17 +99,16 @@ fn a_rule_is_named_as_the_reason() {
             "spec": {"containers": [{"ports": [{"name": "http", "containerPort": 8080}]}]}, "status": {"podIP": ip}}),
         )
     };
-    let scene = Scene::new(&[
+    let engine = Engine::of(&[
         object(policy),
         pod("one", "10.0.0.1", json!({"a": "b"})),
         pod("two", "10.0.0.2", json!({})),
         pod("three", "10.0.0.3", json!({"a": "b"})),
     ]);
-    let program = compile::program(&scene);
     let one = EndpointKey::Pod(PodRef { namespace: "x".into(), name: "one".into() });
     let decide = |from: &str, port| {
         let packet = policy::Packet::to_port(from.parse().unwrap(), "10.0.0.1".parse().unwrap(), Protocol::TCP, port);
-        program.decide(&one, policy::rules::Direction::Ingress, &packet)
+        engine.program().decide(&one, policy::rules::Direction::Ingress, &packet)
     };
     let rule = |decision| match decision {
         policy::Decision::Allowed(rule) => rule.index,
