@@ -206,6 +206,7 @@ async fn serve(options: run::Options, path: PathBuf, http_address: String) -> an
     let (speaker, mut speaking) = speaker::spawn();
     let (reconciler, mut ended) = run::start(&options, speaker.clone())?;
     let front = Front::new(reconciler, speaker);
+    front.hear_denials()?;
     tracing::info!(socket = %path.display(), "answering");
     tokio::spawn(socket::serve(listener, {
         let front = front.clone();

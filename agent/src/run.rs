@@ -103,6 +103,17 @@ impl Handle {
         answered.await.map_err(|_| Ended)
     }
 
+    /// The same from a thread that has no runtime.
+    pub fn consult_and_wait<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Reconciler) -> T + Send + 'static,
+    ) -> Result<T, Ended> {
+        let (answer, answered) = oneshot::channel();
+        let consultation = move |core: &mut Reconciler| drop(answer.send(question(core)));
+        self.consultations.blocking_send(Box::new(consultation)).map_err(|_| Ended)?;
+        answered.blocking_recv().map_err(|_| Ended)
+    }
+
     /// Readiness and counts as they are now.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()

@@ -43,6 +43,18 @@ kind: Pod
 metadata: {name: db, namespace: shop}
 spec: {nodeName: n3}
 status: {podIP: 10.244.3.7, podIPs: [{ip: 10.244.3.7}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: cart, namespace: shop, labels: {app: cart}}
+spec: {nodeName: n1}
+status: {podIP: 10.244.1.5, podIPs: [{ip: 10.244.1.5}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop, labels: {app: web}}
+spec: {nodeName: n1}
+status: {podIP: 10.244.1.6, podIPs: [{ip: 10.244.1.6}]}
 ";
 
 /// Node `n1` with an uplink, a tunnel, two pods, and every route in the kernel that should be there.
@@ -53,7 +65,8 @@ struct Node {
 
 impl Node {
     fn new(more: &str) -> Node {
-        let mut node = Node { world: World::new("n1".parse().unwrap()), desired: Desired::default() };
+        let world = World::new("n1".parse().unwrap());
+        let mut node = Node { world, desired: Desired::default() };
         for document in parse("test.yaml", &format!("{OBJECTS}{more}")).documents {
             let Document::Object(found) = document else { panic!("{document:?}") };
             let fact = ObjectFact { object: found.object, origin: "test.yaml".into(), written: found.written };
@@ -117,6 +130,7 @@ impl Node {
 
     /// Plans all, and makes the routes as the hands would.
     fn settle(&mut self) {
+        self.world.policies.update();
         self.desired.update(&self.world, &Dirty::everything(), Start::Fresh);
         let routes: Vec<ActualRoute> = self.desired.table.values().map(want::Route::made).collect();
         routes.into_iter().for_each(|route| self.kernel(KernelEvent::RouteReplaced(route)));
@@ -154,8 +168,8 @@ fn a_pod_reaches_a_pod_of_its_node_by_the_route_to_its_link() {
         FROM_CART[0],
         FROM_CART[1],
         "route ok: 10.244.1.6/32 dev calibbbbbbbbbbb proto margay metric 1024 | pod shop/web",
-        "egress ok: allowed | no policy is enforced yet",
-        "ingress ok: allowed | no policy is enforced yet",
+        "egress ok: allowed | no egress policy is about it",
+        "ingress ok: allowed | no ingress policy is about it",
         "to ok: calibbbbbbbbbbb | the link of pod shop/web",
         "delivered to pod shop/web",
     ];
@@ -176,8 +190,8 @@ fn beyond_a_router_a_pod_is_reached_by_the_tunnel_whose_outer_addresses_are_told
             FROM_CART[0],
             FROM_CART[1],
             "route ok: 10.244.3.0/24 via 10.0.9.3 dev tunl0 onlink proto margay metric 1024 | from 10.0.9.3: only path",
-            "egress ok: allowed | no policy is enforced yet",
-            "ingress ?: elsewhere | decided on node n3",
+            "egress ok: allowed | no egress policy is about it",
+            "ingress ?: elsewhere | decided on node n3: ask its agent",
             "masquerade ok: no | 10.244.3.7 is in 10.244.0.0/16, which is not outside",
             tunnel,
             "to ?: pod shop/db on node n3 | by 10.0.9.3, tunl0",
@@ -187,6 +201,44 @@ fn beyond_a_router_a_pod_is_reached_by_the_tunnel_whose_outer_addresses_are_told
     let view = node.ask("shop/cart", "shop/db").unwrap();
     let outer = view.hops.iter().find_map(|hop| hop.outer).unwrap();
     assert_eq!((outer.source, outer.destination.to_string()), ("10.0.0.1".parse().ok(), "10.0.9.3".to_string()));
+}
+
+#[test]
+fn policies_of_both_sides_are_told_with_the_rule_that_decides_even_if_the_first_refuses() {
+    let policy = "
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed, namespace: shop}
+spec: {podSelector: {matchLabels: {app: cart}}, policyTypes: [Egress]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: shop}
+spec: {podSelector: {matchLabels: {app: web}}, ingress: [{ports: [{port: 80}]}, {from: [{podSelector: {}}]}]}
+";
+    let node = Node::new(policy);
+    let said = "no rule matches of NetworkPolicy/shop/closed (end of tier default)";
+    let egress = format!("egress DROPPED: denied | {said}");
+    let verdict = format!("dropped by egress policy: {said}");
+    node.check(
+        "shop/cart",
+        "shop/web",
+        TraceOutcome::Dropped,
+        &[
+            FROM_CART[0],
+            FROM_CART[1],
+            "route ok: 10.244.1.6/32 dev calibbbbbbbbbbb proto margay metric 1024 | pod shop/web",
+            &egress,
+            "ingress ok: allowed | allowed by NetworkPolicy/shop/web ingress[1]",
+            &verdict,
+        ],
+    );
+    let view = node.ask("shop/cart", "shop/web").unwrap();
+    let judged: Vec<_> = view.hops.iter().filter_map(|hop| hop.judged.clone()).collect();
+    assert_eq!(judged[0].unmatched, ["NetworkPolicy/shop/closed"]);
+    assert_eq!((judged[1].object.as_deref(), judged[1].rule), (Some("NetworkPolicy/shop/web"), Some(1)));
+    assert_eq!(judged[1].tier.as_deref(), Some("default"));
 }
 
 #[test]

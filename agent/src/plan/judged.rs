@@ -1,30 +1,42 @@
-//! What the policies of a pod of this node say of a connection, by the program that runs.
+//! What the policies of an endpoint say of a connection, by the program that runs, and why.
+
+use model::api::show::{Connection, JudgedView, PolicyVerdict, StagedView};
+use model::object::ObjectKey;
+use policy::program::{Action, Chain, EndpointKey, Item, Program, RuleRef, Step};
+use policy::{Decision, Direction, Packet, Verdict};
 
 use std::net::IpAddr;
 
-use model::PodRef;
-use model::api::show::{Connection, JudgedView, PolicyVerdict};
-
-use crate::world::World;
-
-/// Which of a pod's policies are asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// Those about what comes in.
-    Ingress,
-    /// Those about what goes out.
-    Egress,
+/// The first packet of a connection.
+pub fn packet(from: IpAddr, to: IpAddr, connection: Connection) -> Packet {
+    Packet::to_port(from, to, connection.protocol, connection.port)
 }
 
-/// Asks the policies of one side about the first packet of a connection.
-pub fn judge(
-    _world: &World,
-    _pod: &PodRef,
-    _side: Side,
-    _addresses: (IpAddr, IpAddr),
-    _connection: Connection,
-) -> JudgedView {
-    plain(PolicyVerdict::Allowed, "no policy is enforced yet")
+/// Asks the policies of an endpoint.
+pub fn judge(program: &Program, endpoint: &EndpointKey, direction: Direction, packet: &Packet) -> JudgedView {
+    let decision = program.decide(endpoint, direction, packet);
+    let verdict = match decision.verdict() {
+        Verdict::Allowed => PolicyVerdict::Allowed,
+        Verdict::Blocked => PolicyVerdict::Denied,
+    };
+    let chain = chain(program, endpoint, direction);
+    let mut view = plain(verdict, reason(&decision, direction));
+    match &decision {
+        Decision::Allowed(rule) | Decision::Denied(rule) => {
+            view.tier = chain.and_then(|chain| tier_of(chain, rule));
+            view.object = Some(rule.policy.to_string());
+            view.rule = Some(rule.index as u64);
+        }
+        Decision::TierEnd { tier, policies } => {
+            view.tier = Some(tier.clone());
+            view.unmatched = policies.iter().map(ObjectKey::to_string).collect();
+        }
+        Decision::Open | Decision::Itself | Decision::Passed | Decision::NotOpened | Decision::Unknown => {}
+    }
+    if let Some(chain) = chain.filter(|_| decision != Decision::Itself) {
+        view.staged = staged(program, chain, packet);
+    }
+    view
 }
 
 /// A verdict that no rule gave.
@@ -37,5 +49,72 @@ pub fn plain(verdict: PolicyVerdict, reason: impl Into<String>) -> JudgedView {
         rule: None,
         unmatched: Vec::new(),
         staged: Vec::new(),
+    }
+}
+
+/// The chain of an endpoint in a direction.
+pub fn chain<'a>(program: &'a Program, endpoint: &EndpointKey, direction: Direction) -> Option<&'a Chain> {
+    let chains = program.endpoints.get(endpoint)?;
+    let key = match direction {
+        Direction::Ingress => chains.ingress.as_ref(),
+        Direction::Egress => chains.egress.as_ref(),
+    };
+    program.chains.get(key?).map(|chain| &**chain)
+}
+
+fn reason(decision: &Decision, direction: Direction) -> String {
+    match decision {
+        Decision::Open => format!("no {direction} policy is about it"),
+        Decision::Itself => "to itself: always allowed".into(),
+        Decision::Allowed(rule) => format!("allowed by {rule}"),
+        Decision::Denied(rule) => format!("denied by {rule}"),
+        Decision::TierEnd { tier, policies } => {
+            let names: Vec<String> = policies.iter().map(ObjectKey::to_string).collect();
+            format!("no rule matches of {} (end of tier {tier})", names.join(", "))
+        }
+        Decision::Passed => "every tier passed it on".into(),
+        Decision::NotOpened => "every tier passed it on, and a host is closed unless it is opened".into(),
+        Decision::Unknown => "the pod's object was not seen yet, and policies may be about it".into(),
+    }
+}
+
+fn tier_of(chain: &Chain, rule: &RuleRef) -> Option<String> {
+    let has = |item: &Item| matches!(item, Item::Step(step) if step.rule == *rule);
+    chain.tiers.iter().find(|tier| tier.items.iter().any(has)).map(|tier| tier.tier.clone())
+}
+
+/// What the staged policies that the packet comes by would have done.
+fn staged(program: &Program, chain: &Chain, packet: &Packet) -> Vec<StagedView> {
+    let mut found = Vec::new();
+    for tier in &chain.tiers {
+        let mut decided = None;
+        for item in &tier.items {
+            match item {
+                Item::Staged { policy, steps } => found.push(would(program, policy, steps, packet)),
+                Item::Step(step) if step.action != Action::Log && program.passes(step, packet) => {
+                    decided = Some(step.action);
+                    break;
+                }
+                Item::Step(_) => {}
+            }
+        }
+        let on = match decided {
+            Some(action) => action == Action::Pass,
+            None => tier.end == policy::program::End::Pass,
+        };
+        if !on {
+            break;
+        }
+    }
+    found
+}
+
+fn would(program: &Program, policy: &ObjectKey, steps: &[std::sync::Arc<Step>], packet: &Packet) -> StagedView {
+    let deciding = |step: &&std::sync::Arc<Step>| step.action != Action::Log && program.passes(step, packet);
+    let found = steps.iter().find(deciding);
+    StagedView {
+        object: policy.to_string(),
+        rule: found.map(|step| step.rule.index as u64),
+        action: found.map_or("no rule matches".to_string(), |step| step.action.to_string()),
     }
 }

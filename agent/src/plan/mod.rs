@@ -21,6 +21,7 @@ pub mod needs;
 mod neighbours;
 pub mod own;
 pub mod pods;
+pub mod policies;
 pub mod report;
 pub mod routes;
 pub mod services;

@@ -18,25 +18,31 @@ use tokio::task::spawn_blocking;
 
 use super::metrics::Metrics;
 use crate::apply::cluster::{self, Witness};
+use crate::plan::policies::counted::Totals;
 use crate::plan::report::{Reports, Survey};
 use crate::reconcile::{Status, proposed};
 use crate::run;
 use crate::speaker;
+use crate::watch::denials::Denials;
 
 /// Both loops as one.
 #[derive(Debug, Clone)]
 pub struct Front {
-    reconciler: run::Handle,
+    pub(super) reconciler: run::Handle,
     speaker: speaker::Handle,
     /// How what the API should say stands.
     reports: Arc<Mutex<Vec<ReportView>>>,
     pub(super) metrics: Metrics,
+    /// What policies dropped.
+    denials: Denials,
+    /// What policies did, for metrics.
+    pub(super) totals: Arc<Mutex<Totals>>,
     /// Who may have a plan made just now.
     plans: Arc<Semaphore>,
 }
 
 /// A question went unanswered: its loop has ended, or it refused.
-type Answered<T> = Result<T, Refusal>;
+pub(super) type Answered<T> = Result<T, Refusal>;
 
 impl Front {
     /// In front of these two.
@@ -46,8 +52,18 @@ impl Front {
             speaker,
             reports: Arc::default(),
             metrics: Metrics::new(),
+            denials: Denials::default(),
+            totals: Arc::default(),
             plans: Arc::new(Semaphore::new(1)),
         }
+    }
+
+    /// Begins to hear what policies drop.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn hear_denials(&self) -> std::io::Result<()> {
+        self.denials.watch(self.reconciler.clone())
     }
 
     /// Answers a request.
@@ -112,6 +128,9 @@ impl Front {
             Show::NodeStatus => answer(&self.node_status().await?),
             Show::Plan(proposal) => self.plan(proposal).await,
             Show::RouteWhy { prefix } => self.why(prefix).await,
+            Show::Policy { endpoint } => self.policy(endpoint).await,
+            Show::PolicyCounters => answer(&self.counters().await?),
+            Show::PolicyLog => answer(&self.denials.view()),
             other => match self.ask(Request::Show(other)).await {
                 Reply::Ok(answer) => Ok(answer),
                 Reply::Error(refusal) => Err(refusal),
@@ -226,16 +245,16 @@ fn name(request: &Request) -> &'static str {
     }
 }
 
-fn answer<T: Serialize>(view: &T) -> Answered<Answer> {
+pub(super) fn answer<T: Serialize>(view: &T) -> Answered<Answer> {
     serde_json::to_value(view).map(Answer::Show).map_err(internal)
 }
 
-fn internal(error: impl ToString) -> Refusal {
+pub(super) fn internal(error: impl ToString) -> Refusal {
     Refusal { code: RefusalCode::Internal, message: error.to_string() }
 }
 
 /// The agent is about to end, and to be started again.
-fn ended(error: impl ToString) -> Refusal {
+pub(super) fn ended(error: impl ToString) -> Refusal {
     Refusal { code: RefusalCode::TryAgain, message: error.to_string() }
 }
 

@@ -41,7 +41,9 @@ async fn metrics(State(front): State<Front>) -> impl IntoResponse {
     let seen = async {
         let peers = front.peers().await?;
         let pods = front.view(Show::Pods).await?;
-        Ok::<Seen, model::api::Refusal>(Seen { status: front.status(), peers, pods, refused: front.refused() })
+        let policies = front.policy_totals().await?;
+        let (status, refused) = (front.status(), front.refused());
+        Ok::<Seen, model::api::Refusal>(Seen { status, peers, pods, refused, policies })
     };
     let plain = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
     match timeout(ALIVE, seen).await {

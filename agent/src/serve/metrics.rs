@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::api::Reply;
-use model::api::show::{PeerView, PodState, PodView, SessionState};
+use model::api::show::{PeerView, PodState, PodView, PolicyCounterView, SessionState};
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
     core::Collector,
 };
 
+use super::policies::PolicyTotals;
 use crate::reconcile::Status;
 
 /// Upper bounds in seconds: an attach takes a fraction of a millisecond, or waits for something.
@@ -29,7 +30,11 @@ pub(super) struct Seen {
     pub(super) peers: Vec<PeerView>,
     pub(super) pods: Vec<PodView>,
     pub(super) refused: u64,
+    pub(super) policies: PolicyTotals,
 }
+
+/// Policies and actions that have numbers of their own; what is beyond them is summed up.
+const POLICIES: usize = 1000;
 
 impl Metrics {
     pub(super) fn new() -> Metrics {
@@ -60,6 +65,7 @@ impl Metrics {
         let now = Registry::new();
         of_agent(&now, seen)?;
         of_peers(&now, &seen.peers)?;
+        of_policies(&now, &seen.policies)?;
         let mut families = self.registry.gather();
         families.extend(now.gather());
         let mut text = Vec::new();
@@ -164,6 +170,27 @@ fn of_peers(registry: &Registry, peers: &[PeerView]) -> prometheus::Result<()> {
     Ok(())
 }
 
+fn of_policies(registry: &Registry, totals: &PolicyTotals) -> prometheus::Result<()> {
+    let help = "First packets of connections that rules of the policy decided.";
+    let packets = IntCounterVec::new(Opts::new("margay_policy_packets_total", help), &["policy", "action", "mode"])?;
+    let help = "Octets of these packets.";
+    let bytes = IntCounterVec::new(Opts::new("margay_policy_bytes_total", help), &["policy", "action", "mode"])?;
+    for (at, PolicyCounterView { object, action, counter, staged }) in totals.policies.iter().enumerate() {
+        let policy = if at < POLICIES { object.as_str() } else { "others" };
+        let labels = [policy, action.as_str(), if *staged { "staged" } else { "enforced" }];
+        packets.with_label_values(&labels).inc_by(counter.packets);
+        bytes.with_label_values(&labels).inc_by(counter.bytes);
+    }
+    let help = "Packets of pods that policies dropped.";
+    let denied = IntCounterVec::new(Opts::new("margay_policy_denied_packets_total", help), &["direction"])?;
+    for (direction, counter) in ["egress", "ingress"].into_iter().zip(&totals.denied) {
+        denied.with_label_values(&[direction]).inc_by(counter.packets);
+    }
+    registry.register(Box::new(packets))?;
+    registry.register(Box::new(bytes))?;
+    registry.register(Box::new(denied))
+}
+
 const SESSION_STATES: [SessionState; 6] = [
     SessionState::Idle,
     SessionState::Connect,
@@ -199,7 +226,8 @@ mod tests {
     fn every_metric_is_there_before_anything_happened() {
         let metrics = Metrics::new();
         metrics.request("attach", Duration::from_micros(300), &Reply::Ok(Answer::Done));
-        let seen = Seen { status: Status::default(), peers: vec![], pods: vec![], refused: 3 };
+        let policies = PolicyTotals { policies: vec![counter()], ..PolicyTotals::default() };
+        let seen = Seen { status: Status::default(), peers: vec![], pods: vec![], refused: 3, policies };
         let text = metrics.text(&seen).expect("text");
         for line in [
             "margay_attach_seconds_bucket{le=\"0.0005\"} 1",
@@ -210,6 +238,8 @@ mod tests {
             "margay_bgp_connections_refused_total 3",
             "margay_bgp_peers{state=\"Established\"} 0",
             "margay_pods{state=\"attached\"} 0",
+            "margay_policy_denied_packets_total{direction=\"egress\"} 0",
+            "margay_policy_packets_total{action=\"allow\",mode=\"enforced\",policy=\"NetworkPolicy/shop/web\"} 7",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         }
@@ -224,11 +254,29 @@ mod tests {
         let metrics = Metrics::new();
         metrics.request("attach", Duration::ZERO, &Reply::Ok(Answer::Done));
         let status = Status { api_server_up: Some(true), ..Status::default() };
-        let seen = Seen { status, peers: vec![peer()], pods: vec![], refused: 0 };
+        let policies = PolicyTotals { policies: vec![counter()], ..PolicyTotals::default() };
+        let seen = Seen { status, peers: vec![peer()], pods: vec![], refused: 0, policies };
         let text = metrics.text(&seen).expect("text");
         let told: BTreeSet<&str> =
             text.lines().filter_map(|l| l.strip_prefix("# TYPE margay_")).filter_map(|l| l.split(' ').next()).collect();
         assert_eq!(told, documented);
+    }
+
+    #[test]
+    fn beyond_a_thousand_policies_the_rest_is_one_number() {
+        let counters =
+            (0..POLICIES + 5).map(|n| PolicyCounterView { object: format!("NetworkPolicy/shop/{n}"), ..counter() });
+        let policies = PolicyTotals { policies: counters.collect(), ..PolicyTotals::default() };
+        let seen = Seen { status: Status::default(), peers: vec![], pods: vec![], refused: 0, policies };
+        let text = Metrics::new().text(&seen).expect("text");
+        let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("margay_policy_packets_total{")).collect();
+        assert_eq!(lines.len(), POLICIES + 1);
+        assert!(lines.iter().any(|line| line.ends_with("policy=\"others\"} 35")), "5 times 7");
+    }
+
+    fn counter() -> PolicyCounterView {
+        let counter = model::api::show::CounterView { packets: 7, bytes: 420 };
+        PolicyCounterView { object: "NetworkPolicy/shop/web".into(), action: "allow".into(), counter, staged: false }
     }
 
     /// A peer is needed for its metrics to be there at all.

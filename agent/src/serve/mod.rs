@@ -4,6 +4,7 @@ mod answer;
 mod bounded;
 mod http;
 mod metrics;
+mod policies;
 pub mod socket;
 
 pub use answer::Front;

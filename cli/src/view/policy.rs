@@ -163,6 +163,7 @@ pub fn log(view: &DenialsView, detail: Detail) -> String {
         detail,
         &[
             column("TIME", |d: &DenialView| when(&d.at)),
+            column("EVENT", |d: &DenialView| d.event.word().to_string()),
             column("DIRECTION", |d: &DenialView| d.direction.clone()),
             column("FROM", |d: &DenialView| d.from.to_string()),
             column("TO", |d: &DenialView| d.to.to_string()),
@@ -176,6 +177,9 @@ pub fn log(view: &DenialsView, detail: Detail) -> String {
     );
     if view.forgotten > 0 {
         text += &format!("{} before these are forgotten.\n", counted(view.forgotten as usize, "denial"));
+    }
+    if view.missed > 0 {
+        text += &format!("{} came too fast to be taken in.\n", counted(view.missed as usize, "packet"));
     }
     text
 }

@@ -7,15 +7,16 @@ use std::net::IpAddr;
 
 use dataplane::want::{RouteKey, Strays};
 use model::api::show::{
-    Between, Connection, Effect, HopView, JudgedView, OuterView, PolicyVerdict, TraceOutcome, TraceStep, TraceView,
+    Between, Connection, Effect, HopView, OuterView, PolicyVerdict, TraceOutcome, TraceStep, TraceView,
 };
 use model::{Family, PodRef, kernel};
 
 use self::route::{Out, Way};
 use super::desired::Desired;
 use super::ends::{self, Who};
-use super::judged::{Side, judge, plain};
+use super::judged::packet;
 use super::own;
+use super::policies::sides;
 use crate::world::World;
 
 /// What the way is read from.
@@ -80,7 +81,7 @@ impl Walk<'_> {
             Ok(way) => way,
             Err(end) => return end,
         };
-        if let Some(end) = self.stray(&way).or_else(|| self.policies(&way)) {
+        if let Some(end) = self.stray(&way).or_else(|| self.policies()) {
             return end;
         }
         if let Way::Out(out) = &way {
@@ -199,9 +200,12 @@ impl Walk<'_> {
     }
 
     /// Both sides' policies, as far as they are decided here. Both are shown, even if the first refuses.
-    fn policies(&mut self, way: &Way) -> Option<End> {
-        let egress = self.egress();
-        let ingress = self.ingress(way);
+    fn policies(&mut self) -> Option<End> {
+        let world = self.picture.world;
+        let program = world.policies.program();
+        let packet = packet(self.source, self.destination, self.connection);
+        let egress = sides::egress(world, program, &self.sender, &packet);
+        let ingress = sides::ingress(world, program, [&self.sender, &self.receiver], &packet);
         let refused = [(TraceStep::Egress, egress), (TraceStep::Ingress, ingress)];
         let mut ends = Vec::new();
         for (step, judged) in refused {
@@ -219,39 +223,6 @@ impl Walk<'_> {
             self.hops.push(hop);
         }
         (!ends.is_empty()).then(|| End::dropped(format!("dropped by {}", ends.join("; and by "))))
-    }
-
-    fn egress(&self) -> Option<JudgedView> {
-        let world = self.picture.world;
-        match &self.sender {
-            _ if let Some(pod) = self.own_sender() => {
-                Some(judge(world, &pod, Side::Egress, (self.source, self.destination), self.connection))
-            }
-            Who::Pod(_, node) if !node.is_empty() => {
-                Some(plain(PolicyVerdict::Elsewhere, format!("decided on node {node}")))
-            }
-            Who::Pod(..) => Some(plain(PolicyVerdict::Elsewhere, "decided on the pod's node")),
-            Who::Node(_) | Who::Service(..) | Who::Address => None,
-        }
-    }
-
-    fn ingress(&self, way: &Way) -> Option<JudgedView> {
-        let world = self.picture.world;
-        let from_host = matches!(&self.sender, Who::Node(name) if name == world.node.as_str());
-        if let Some(pod) = own_pod(world, &self.receiver) {
-            return Some(if from_host {
-                plain(PolicyVerdict::Allowed, "what the node itself sends to its own pods is never cut")
-            } else {
-                judge(world, &pod, Side::Ingress, (self.source, self.destination), self.connection)
-            });
-        }
-        match (&self.receiver, way) {
-            (Who::Pod(_, node), Way::Out(_)) if !node.is_empty() => {
-                Some(plain(PolicyVerdict::Elsewhere, format!("decided on node {node}")))
-            }
-            (Who::Pod(..), Way::Out(_)) => Some(plain(PolicyVerdict::Elsewhere, "decided on the pod's node")),
-            _ => None,
-        }
     }
 
     /// Only what comes from a pool and goes to none: the plan for the kernel's rules says which.

@@ -38,8 +38,8 @@ pub use self::plan::{
 };
 pub use self::policy::{
     Between, Connection, CounterView, DenialView, DenialsView, EndKind, EndView, JudgedView, PolicyChainView,
-    PolicyCount, PolicyCounterView, PolicyPodView, PolicyRuleView, PolicyRulesView, PolicyTestView, PolicyTierView,
-    PolicyVerdict, PolicyView, StagedView,
+    PolicyCount, PolicyCounterView, PolicyEvent, PolicyPodView, PolicyRuleView, PolicyRulesView, PolicyTestView,
+    PolicyTierView, PolicyVerdict, PolicyView, StagedView,
 };
 pub use self::route::{InstalledPage, InstalledRouteView, RouteKind, RouteSource, RouteWhyView};
 pub use self::service::{
@@ -113,7 +113,7 @@ pub enum Show {
     PolicyTest(Between),
     /// A list of [`PolicyCounterView`], in order of object and action.
     PolicyCounters,
-    /// [`DenialsView`]: the last packets that were dropped.
+    /// [`DenialsView`]: the last packets that policies dropped or logged.
     PolicyLog,
     /// A list of [`ObjectView`], in order of name.
     Objects {

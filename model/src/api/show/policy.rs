@@ -296,25 +296,29 @@ impl PolicyVerdict {
     }
 }
 
-/// The last packets that were dropped.
+/// The last packets that were dropped, and those that rules with action Log chose.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DenialsView {
     /// The oldest first.
     pub denials: Vec<DenialView>,
-    /// How many more there were that are no longer remembered.
+    /// How many before these are no longer remembered.
     pub forgotten: u64,
+    /// How many were not taken in, because there were too many at once.
+    pub missed: u64,
     /// Why none come; empty while the kernel's group is read.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub problem: String,
 }
 
-/// A packet that was dropped.
+/// A packet that was dropped, or that a rule with action Log chose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DenialView {
     /// When it was seen.
     pub at: String,
+    /// What happened to it.
+    pub event: PolicyEvent,
     /// `ingress` or `egress`; empty where the kernel did not say.
     pub direction: String,
     /// Who sent it.
@@ -326,6 +330,26 @@ pub struct DenialView {
     pub connection: Connection,
     /// Source port; 0 with a protocol without ports.
     pub source_port: u16,
-    /// What the pod's policies say of it now.
+    /// What the pod's policies say of it now; of a logged one, the rule that logged it.
     pub judged: JudgedView,
+}
+
+/// Why a packet is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PolicyEvent {
+    /// It was dropped.
+    Denied,
+    /// A rule with action Log chose it; what became of it others decided.
+    Logged,
+}
+
+impl PolicyEvent {
+    /// The word of the listing.
+    pub const fn word(self) -> &'static str {
+        match self {
+            PolicyEvent::Denied => "denied",
+            PolicyEvent::Logged => "logged",
+        }
+    }
 }
