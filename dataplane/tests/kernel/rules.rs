@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dataplane::linux::netlink::Netlink;
 use dataplane::linux::nft::{self, Outcome};
@@ -262,6 +263,27 @@ fn what_others_put_into_the_table_is_seen_and_mended() {
             assert_eq!(nft::settle(&mut netlink, Some(&want)).unwrap(), Outcome::Changed(seen.into()), "{harm}");
             assert_eq!(nft::settle(&mut netlink, Some(&want)).unwrap(), Outcome::Same, "{harm}");
         }
+    });
+}
+
+#[test]
+fn the_table_is_read_while_others_change_theirs() {
+    fresh(|| {
+        let mut netlink = Netlink::netfilter().unwrap();
+        let want = everything();
+        nft::commit(&mut netlink, &Ruleset::transaction(None, &want)).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    sh("nft 'add table inet other; delete table inet other; add table ip margay; delete table ip margay'");
+                }
+            });
+            for _ in 0..100 {
+                assert_eq!(nft::read(&mut netlink).unwrap().as_ref(), Some(&want));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
     });
 }
 

@@ -115,9 +115,7 @@ fn write(batch: &mut Batch, op: &Op<'_>, id: &mut u32) {
             });
         }
         Op::DeleteVerdicts(name, all) => {
-            elements(batch, libc::NFT_MSG_DELSETELEM, name, all, |w, (key, verdict)| {
-                element::write_mapped(w, key, verdict);
-            });
+            elements(batch, libc::NFT_MSG_DELSETELEM, name, all, |w, (key, _)| element::write(w, key));
         }
         Op::Flush(chain) => push(batch, libc::NFT_MSG_DELRULE, 0, |w| w.text(nfta::rule::CHAIN, chain)),
         Op::Fill(name, chain) => chain.rules.iter().for_each(|rule| add_rule(batch, name, rule)),

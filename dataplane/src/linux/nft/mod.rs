@@ -85,12 +85,16 @@ pub fn remove(netlink: &mut Netlink) -> Result<(), NetlinkError> {
 
 /// Reads the table back as it is at one moment; none if there is no such table.
 pub fn read(netlink: &mut Netlink) -> Result<Option<Ruleset>, NetlinkError> {
+    let mut last = None;
     for _ in 0..READ_TRIES {
         let before = generation(netlink)?;
         let found = read_once(netlink);
-        if generation(netlink)? == before {
+        // Others' tables have the same generation, and may change all the time: what is read twice is true as well.
+        let same = last.as_ref().is_some_and(|last| found.as_ref().is_ok_and(|found| found == last));
+        if same || generation(netlink)? == before {
             return found;
         }
+        last = found.ok();
     }
     Err(NetlinkError::Interrupted)
 }
