@@ -4,7 +4,7 @@
 
 use agent::fact::{Fact, ObjectFact};
 use agent::plan::desired::Desired;
-use agent::plan::firewall::{Firewall, base, everything};
+use agent::plan::firewall::{Firewall, asks_for_base, base, everything};
 use agent::world::{Dirty, World};
 use bgp::config::Start;
 use dataplane::ruleset::Ruleset;
@@ -12,6 +12,7 @@ use ipam::{Lease, Record};
 use model::PodRef;
 use model::api::Attachment;
 use model::object::{Document, Kind, ObjectKey, parse};
+use policy::Delta;
 
 /// Node `n1`, whose table is changed by what each fact touches.
 struct Node {
@@ -39,13 +40,13 @@ impl Node {
 
     fn settle(&mut self, dirty: &Dirty) -> usize {
         self.desired.update(&self.world, dirty, Start::Fresh);
-        if dirty.nat || dirty.tunnel {
-            self.firewall.lay_base(&base(&self.world, &self.desired.nat, self.desired.tunnel.as_ref()));
+        let delta = if dirty.policies { self.world.policies.update() } else { Delta::default() };
+        let program = self.world.policies.program();
+        if dirty.nat || dirty.tunnel || asks_for_base(&self.world, dirty, &delta) {
+            self.firewall
+                .lay_base(&base(&self.world, program, &self.desired.nat, self.desired.tunnel.as_ref()), program);
         }
-        if dirty.policies {
-            let delta = self.world.policies.update();
-            self.firewall.follow(self.world.policies.program(), &delta, &self.world.endpoints);
-        }
+        self.firewall.follow(program, &delta, &self.world.endpoints);
         self.firewall.follow_interfaces(&dirty.interfaces, &self.world.endpoints);
         let touched = self.firewall.take_touched();
         let transaction = self.firewall.transaction(&self.table, &touched);
@@ -63,8 +64,8 @@ impl Node {
     /// The table as an agent would plan it that has just begun.
     fn from_nothing(&self) -> Ruleset {
         let mut firewall = Firewall::default();
-        firewall.lay_base(&base(&self.world, &self.desired.nat, self.desired.tunnel.as_ref()));
         let program = self.world.policies.program();
+        firewall.lay_base(&base(&self.world, program, &self.desired.nat, self.desired.tunnel.as_ref()), program);
         firewall.follow(program, &everything(program), &self.world.endpoints);
         let names: Vec<String> = self.world.endpoints.interfaces().map(|(name, _)| name.clone()).collect();
         firewall.follow_interfaces(&names, &self.world.endpoints);
@@ -84,6 +85,11 @@ impl Node {
     fn forget(&mut self, kind: Kind, name: &str) -> usize {
         let key = ObjectKey { kind, namespace: Some("shop".into()), name: name.into() };
         let dirty = self.world.learn(Fact::ObjectGone(key));
+        self.settle(&dirty)
+    }
+
+    fn forget_cluster(&mut self, kind: Kind, name: &str) -> usize {
+        let dirty = self.world.learn(Fact::ObjectGone(ObjectKey { kind, namespace: None, name: name.into() }));
         self.settle(&dirty)
     }
 
@@ -223,4 +229,71 @@ fn with_a_tunnel_only_nodes_may_send_tunnelled_packets() {
         "apiVersion: v1\nkind: Node\nmetadata: {name: n2}\nstatus: {addresses: [{type: InternalIP, address: 10.0.0.2}]}",
     );
     assert_eq!(node.lines("set nodes4"), ["set nodes4 { type ipv4_addr; 10.0.0.1-10.0.0.2 }"]);
+}
+
+#[test]
+fn a_host_endpoint_has_its_chains_on_its_link_alone_and_failsafe_ports_stay_open() {
+    let mut node = Node::new();
+    node.learn(
+        "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {name: up, labels: {host: here}}\nspec: {node: n1, interfaceName: eth0}",
+    );
+    node.learn(
+        "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {name: far, labels: {host: here}}\nspec: {node: n2, interfaceName: eth1}",
+    );
+    node.learn(
+        "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: web}\n\
+         spec: {selector: host == 'here', ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]}",
+    );
+    let maps = node.lines("map host-ingress");
+    assert!(maps.len() == 1 && maps[0].contains("\"eth0\" : jump i-") && !maps[0].contains("eth1"), "{maps:?}");
+    assert!(!node.lines("meta l4proto == [6] @th,16,16 == [0, 22] accept").is_empty(), "{}", node.table);
+    node.forget_cluster(Kind::HostEndpoint, "up");
+    assert!(node.lines("map host-").is_empty() && node.lines("chain i-").is_empty(), "{}", node.table);
+}
+
+#[test]
+fn a_calico_policy_denies_and_passes_as_its_tiers_say() {
+    let mut node = Node::new();
+    node.learn("apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: first}\nspec: {order: 10}");
+    node.learn(
+        "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {name: first.web, namespace: shop}\n\
+         spec: {tier: first, selector: app == 'web', ingress: [{action: Deny, protocol: TCP, destination: {ports: [22]}}, {action: Pass}]}",
+    );
+    node.learn(&policy("web", WEB));
+    node.learn(&pod("a", "n1", "web", "10.244.1.2"));
+    node.attach("a", &["10.244.1.2"]);
+    let chains = node.lines("chain i-");
+    assert_eq!(chains.len(), 2, "one for each tier: {}", node.table);
+    assert_eq!(node.lines("counter goto i-").len(), 1, "{}", node.table);
+    node.forget(Kind::NetworkPolicy, "web");
+    assert_eq!(node.lines("chain i-").len(), 1, "{}", node.table);
+}
+
+#[test]
+fn a_pod_that_nobody_has_told_of_is_closed_where_a_policy_may_be_about_it() {
+    let mut node = Node::new();
+    node.attach("a", &["10.244.1.2"]);
+    assert!(node.lines("map ingress")[0].contains("\"calia\" : accept"), "{}", node.table);
+    node.learn(&policy("web", WEB));
+    assert!(node.lines("map ingress")[0].contains("\"calia\" : goto i-"), "{}", node.table);
+    node.learn(&pod("a", "n1", "other", "10.244.1.2"));
+    assert!(node.lines("map ingress")[0].contains("\"calia\" : accept"), "{}", node.table);
+}
+
+#[test]
+fn a_pod_sends_from_further_sources_where_its_annotation_and_the_node_allow_it() {
+    let mut node = Node::new();
+    node.attach("a", &["10.244.1.2"]);
+    node.learn(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop, annotations: \
+         {cni.projectcalico.org/allowedSourcePrefixes: '[\"192.0.2.0/24\"]'}}\nspec: {nodeName: n1}",
+    );
+    let further = "meta nfproto == [2] iifname == [99, 97, 108, 105, 97";
+    assert!(node.lines(further).is_empty());
+    node.learn(
+        "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {name: default}\nspec: {workloadSourceSpoofing: Any}",
+    );
+    assert_eq!(node.lines(further).len(), 1, "{}", node.table);
+    node.detach("a");
+    assert!(node.lines(further).is_empty());
 }

@@ -13,7 +13,7 @@ use policy::Delta;
 use super::laying::Slot;
 use super::{Reconciler, refuse};
 use crate::apply::{Job, RulesOutcome, RulesWork};
-use crate::plan::firewall::{Firewall, base};
+use crate::plan::firewall::{Firewall, asks_for_base, base};
 use crate::world::Dirty;
 
 /// How long an ADD waits for its pod's rules. A shim waits longer.
@@ -65,12 +65,13 @@ impl Reconciler {
         if dirty.table {
             rules.doubt();
         }
-        let endpoints = &self.world.endpoints;
-        if dirty.nat || dirty.tunnel {
-            rules.firewall.lay_base(&base(&self.world, &self.desired.nat, self.desired.tunnel.as_ref()));
-        }
         let delta = if dirty.policies { self.world.policies.update() } else { Delta::default() };
-        rules.firewall.follow(self.world.policies.program(), &delta, endpoints);
+        let (program, endpoints) = (self.world.policies.program(), &self.world.endpoints);
+        if dirty.nat || dirty.tunnel || asks_for_base(&self.world, dirty, &delta) {
+            let base = base(&self.world, program, &self.desired.nat, self.desired.tunnel.as_ref());
+            rules.firewall.lay_base(&base, program);
+        }
+        rules.firewall.follow(program, &delta, endpoints);
         rules.firewall.follow_interfaces(&dirty.interfaces, endpoints);
         if dirty.nat {
             let all: Vec<String> =

@@ -149,7 +149,7 @@ impl World {
             routers: BTreeSet::new(),
             leases: ipam::Leases::default(),
             endpoints: Endpoints::default(),
-            policies: Policies::default(),
+            policies: Policies::of(node.clone()),
             picture: ipam::block::Picture::default(),
             cni: None,
             drained: None,
@@ -175,12 +175,12 @@ impl World {
                     // As many as the cluster has.
                     fact.written = serde_json::Value::Null;
                 }
-                let policies = self.policies.learn(&fact.object);
-                Dirty { policies, ..Dirty::nothing() }.and(self.objects.learn(*fact))
+                self.policies.learn(&fact.object);
+                Dirty { policies: true, ..Dirty::nothing() }.and(self.objects.learn(*fact))
             }
             Fact::ObjectGone(key) => {
-                let policies = self.policies.forget(&key);
-                Dirty { policies, ..Dirty::nothing() }.and(self.objects.forget(&key))
+                self.policies.forget(&key);
+                Dirty { policies: true, ..Dirty::nothing() }.and(self.objects.forget(&key))
             }
             Fact::ObjectErrors(errors) => {
                 self.objects.errors = errors;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use model::object::{
-    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinitySpec, CalicoNodeStatus, EndpointSlice, FelixSettings, IpPool,
-    IpReservation, IpamBlockSpec, IpamConfiguration, Kind, Namespace, Node, Object, ObjectError, ObjectKey, Password,
-    Pod, Secret, SecretKeyRef, Service,
+    BgpConfiguration, BgpFilter, BgpPeer, BlockAffinitySpec, CalicoNodeStatus, EndpointSlice, FelixSettings,
+    HostEndpoint, IpPool, IpReservation, IpamBlockSpec, IpamConfiguration, Kind, Namespace, Node, Object, ObjectError,
+    ObjectKey, Password, Pod, Secret, SecretKeyRef, Service,
 };
 use model::{NodeName, PodRef};
 
@@ -139,6 +139,14 @@ impl Objects {
     /// All EndpointSlices, in order of namespace and name.
     pub fn endpoint_slices(&self) -> impl Iterator<Item = &EndpointSlice> {
         self.of(Kind::EndpointSlice).filter_map(|o| if let Object::EndpointSlice(s) = o { Some(s) } else { None })
+    }
+
+    /// A HostEndpoint by name.
+    pub fn host_endpoint(&self, name: &str) -> Option<&HostEndpoint> {
+        match self.object(Kind::HostEndpoint, None, name)? {
+            Object::HostEndpoint(endpoint) => Some(endpoint),
+            _ => None,
+        }
     }
 
     /// A pod by namespace and name.

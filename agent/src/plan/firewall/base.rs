@@ -8,11 +8,14 @@ use dataplane::ruleset::{
     Rule, Ruleset, Sense, Set, VerdictMap, expr,
 };
 use dataplane::want::{Nat, Tunnel};
+use model::object::{ALLOWED_SOURCES, EndpointToHost, SourceSpoofing};
 use model::{Family, Prefix};
+use policy::program::Program;
 
 use crate::world::World;
 
 use super::chains::{Way, denied, of_family, own};
+use super::hosts::{Hosts, hosts};
 
 /// Chain that drops what no pod may send: other sources than its own.
 pub const SOURCES: &str = "prerouting";
@@ -53,9 +56,13 @@ pub struct Base {
     /// Whether pods may send IP in IP themselves.
     pub tunnels_of_pods: Permission,
     /// What pods may send to their node after their policies (`defaultEndpointToHostAction`).
-    pub to_host: ToHost,
+    pub to_host: EndpointToHost,
     /// What becomes of packets of no connection (`disableConntrackInvalidCheck`).
     pub invalid: Invalid,
+    /// Further sources that a pod may send from, by its interface (`workloadSourceSpoofing`).
+    pub further_sources: BTreeSet<(String, Prefix)>,
+    /// The node's own links that policies are about.
+    pub hosts: Hosts,
 }
 
 /// Whether something may be.
@@ -66,18 +73,6 @@ pub enum Permission {
     Denied,
     /// It may.
     Granted,
-}
-
-/// What becomes of a packet from a pod to its node that the pod's policies let pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ToHost {
-    /// It passes.
-    #[default]
-    Accept,
-    /// It ends.
-    Drop,
-    /// Others' rules decide, those of a HostEndpoint too.
-    Return,
 }
 
 /// What becomes of packets to or from pods that belong to no connection and begin none.
@@ -91,14 +86,45 @@ pub enum Invalid {
 }
 
 /// What the objects ask for.
-pub fn base(world: &World, nat: &Nat, tunnel: Option<&Tunnel>) -> Base {
+pub fn base(world: &World, program: &Program, nat: &Nat, tunnel: Option<&Tunnel>) -> Base {
+    let felix = world.objects.felix(&world.node);
     let nodes = || {
         let all = world.objects.nodes();
         let addresses =
             all.flat_map(|node| node.ipv4.iter().map(|a| a.address).chain(node.internal_ips.iter().copied()));
-        addresses.filter(IpAddr::is_ipv4).map(Prefix::host).collect()
+        let others = felix.external_nodes_list.iter().flatten().copied();
+        addresses.map(Prefix::host).chain(others).filter(|prefix| prefix.family() == Family::Ipv4).collect()
     };
-    Base { nat: nat.clone(), tunnel_from: tunnel.map(|_| nodes()), ..Base::default() }
+    Base {
+        nat: nat.clone(),
+        tunnel_from: tunnel.map(|_| nodes()),
+        tunnels_of_pods: match felix.allow_ipip_packets_from_workloads {
+            Some(true) => Permission::Granted,
+            _ => Permission::Denied,
+        },
+        to_host: felix.default_endpoint_to_host_action.unwrap_or_default(),
+        invalid: match felix.disable_conntrack_invalid_check {
+            Some(true) => Invalid::Pass,
+            _ => Invalid::Drop,
+        },
+        further_sources: match felix.workload_source_spoofing {
+            Some(SourceSpoofing::Any) => further_sources(world),
+            _ => BTreeSet::new(),
+        },
+        hosts: hosts(world, program),
+    }
+}
+
+/// What pods' annotations ask for.
+fn further_sources(world: &World) -> BTreeSet<(String, Prefix)> {
+    let mut further = BTreeSet::new();
+    for (name, interface) in world.endpoints.interfaces() {
+        let pod = interface.pod.as_ref().and_then(|pod| world.objects.pod(pod));
+        let text = pod.and_then(|pod| pod.meta.annotations.get(ALLOWED_SOURCES));
+        let prefixes: Vec<Prefix> = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        further.extend(prefixes.into_iter().map(|prefix| (name.clone(), prefix)));
+    }
+    further
 }
 
 /// The set of interfaces with the addresses that packets may come from by them.
@@ -129,9 +155,10 @@ impl Base {
         if let Some(from) = &self.tunnel_from {
             table.sets.insert(NODES.into(), Set::prefixes(Family::Ipv4, from));
         }
-        table.chains.insert(SOURCES.into(), Chain::base(Hook::filter(PREROUTING, RAW), guard()).into());
+        table.chains.insert(SOURCES.into(), Chain::base(Hook::filter(PREROUTING, RAW), self.guard()).into());
         table.chains.insert(FILTER.into(), Chain::base(Hook::filter(FORWARD, BEFORE_FILTER), self.filter()).into());
         table.chains.insert(LOCAL.into(), Chain::base(Hook::filter(INPUT, BEFORE_FILTER), self.local()).into());
+        self.hosts.lay(&mut table);
         table
     }
 
@@ -166,9 +193,26 @@ impl Base {
         rules.extend(of_link(&[None]));
         rules.push(Rule::of([expr::iifname_vmap(EGRESS)]));
         match self.to_host {
-            ToHost::Accept => rules.push(Rule::of([from_pod(), expr::accept()])),
-            ToHost::Drop => rules.push(Rule::of([from_pod(), expr::counter(), expr::drop()])),
-            ToHost::Return => {}
+            EndpointToHost::Accept => rules.push(Rule::of([from_pod(), expr::accept()])),
+            EndpointToHost::Drop => rules.push(Rule::of([from_pod(), expr::counter(), expr::drop()])),
+            EndpointToHost::Return => {}
+        }
+        rules.extend(self.hosts.local());
+        rules
+    }
+
+    /// A pod sends from its own addresses, and on its link from a link-local one or from none yet. What is not a pod's
+    /// interface that we know has no address.
+    fn guard(&self) -> Vec<Rule> {
+        let mut rules = of_link(&[Prefix::masked(LINK_LOCAL, 10).ok(), Some(Prefix::host(NOWHERE))]);
+        for (interface, prefix) in &self.further_sources {
+            let from = expr::in_prefix(End::Source, *prefix, Sense::Is);
+            let of_pod = expr::iifname(interface, Sense::Is);
+            rules.push(Rule::of([expr::family(prefix.family()), of_pod, from, expr::accept()]));
+        }
+        for family in Family::ALL {
+            let unknown = expr::interface_address_in(family, &sources(family), Sense::IsNot);
+            rules.push(Rule::of([expr::family(family), from_pod(), unknown, expr::counter(), expr::drop()]));
         }
         rules
     }
@@ -181,17 +225,6 @@ impl Base {
 
 fn from_pod() -> Part {
     expr::iifname_prefix(CALI, Sense::Is)
-}
-
-/// A pod sends from its own addresses, and on its link from a link-local one or from none yet. What is not a pod's
-/// interface that we know has no address.
-fn guard() -> Vec<Rule> {
-    let known = |family| expr::interface_address_in(family, &sources(family), Sense::IsNot);
-    let mut rules =
-        vec![Rule::of([expr::family(Family::Ipv4), from_pod(), known(Family::Ipv4), expr::counter(), expr::drop()])];
-    rules.extend(of_link(&[Prefix::masked(LINK_LOCAL, 10).ok(), Some(Prefix::host(NOWHERE))]));
-    rules.push(Rule::of([expr::family(Family::Ipv6), from_pod(), known(Family::Ipv6), expr::counter(), expr::drop()]));
-    rules
 }
 
 /// What keeps the link with a pod going, from these sources.

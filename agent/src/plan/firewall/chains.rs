@@ -17,8 +17,10 @@ const LOGGED: (u64, u32) = (20, 50);
 pub enum Way {
     /// Out of a pod: others are asked after.
     Egress,
-    /// Into a pod: nobody is asked after.
+    /// Into a pod, or to a process of the node: nobody is asked after.
     Ingress,
+    /// In by a link of the node, to go on: others are asked after.
+    Through,
 }
 
 /// What a rule of a rendered chain stands for.
@@ -55,7 +57,7 @@ impl Way {
     pub fn denied(self) -> &'static str {
         match self {
             Way::Egress => "denied-egress",
-            Way::Ingress => "denied-ingress",
+            Way::Ingress | Way::Through => "denied-ingress",
         }
     }
 
@@ -64,12 +66,13 @@ impl Way {
         match self {
             Way::Egress => format!("e-{key}"),
             Way::Ingress => format!("i-{key}"),
+            Way::Through => format!("t-{key}"),
         }
     }
 
     fn allow(self) -> Part {
         match self {
-            Way::Egress => expr::ret(),
+            Way::Egress | Way::Through => expr::ret(),
             Way::Ingress => expr::accept(),
         }
     }

@@ -7,19 +7,22 @@
 mod base;
 mod chains;
 mod draft;
+mod hosts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use dataplane::ruleset::{Key, KeyType, Range, Ruleset, Set, Transaction, Verdict, apart};
+use model::object::SourceSpoofing;
 use model::{Family, PodRef};
 use policy::program::{ChainKey, Chains, EndpointKey, Members, MembersKind, Program, SetKey};
 use policy::{Delta, SetChange};
 
-pub use self::base::{Base, FILTER, Invalid, LOCAL, Permission, SOURCES, ToHost, base};
+pub use self::base::{Base, FILTER, Invalid, LOCAL, Permission, SOURCES, base};
 pub use chains::{LOG_GROUP, Meaning, Rendered, Way, render};
 pub use draft::Touched;
 
 use crate::world::endpoints::{Endpoints, Interface};
+use crate::world::{Dirty, World};
 use chains::{own, set_name};
 use draft::Draft;
 
@@ -33,6 +36,8 @@ pub struct Firewall {
     users: BTreeMap<(Way, ChainKey), usize>,
     /// The chains of pods, as they are rendered.
     pods: BTreeMap<PodRef, Chains>,
+    /// The chains that HostEndpoints lead to.
+    hosts: Vec<(Way, ChainKey)>,
     /// Pods' interfaces, as they are rendered.
     interfaces: BTreeMap<String, Interface>,
 }
@@ -41,6 +46,7 @@ pub struct Firewall {
 #[derive(Debug, Clone, Default)]
 struct Names {
     sets: BTreeSet<String>,
+    maps: BTreeSet<String>,
     chains: BTreeSet<String>,
 }
 
@@ -65,8 +71,12 @@ impl Firewall {
         self.draft.transaction(have, touched)
     }
 
-    /// Makes what does not depend on policies so.
-    pub fn lay_base(&mut self, base: &Base) {
+    /// Makes what does not depend on pods so.
+    pub fn lay_base(&mut self, base: &Base, program: &Program) {
+        let hosts = base.hosts.users();
+        hosts.iter().for_each(|(way, key)| self.take_up(*way, key, program));
+        let before = std::mem::replace(&mut self.hosts, hosts);
+        before.iter().for_each(|(way, key)| self.let_go(*way, key));
         let mut table = base.table();
         let of_pods = base::of_pods();
         for (name, map) in of_pods.maps {
@@ -80,12 +90,17 @@ impl Firewall {
             }
         }
         table.chains.extend(of_pods.chains);
-        let names =
-            Names { sets: table.sets.keys().cloned().collect(), chains: table.chains.keys().cloned().collect() };
+        let names = Names {
+            sets: table.sets.keys().cloned().collect(),
+            maps: table.maps.keys().cloned().collect(),
+            chains: table.chains.keys().cloned().collect(),
+        };
         let before = std::mem::replace(&mut self.base, names);
         before.sets.difference(&self.base.sets).for_each(|name| self.draft.set(name, None));
+        before.maps.difference(&self.base.maps).for_each(|name| self.draft.map(name, None));
         before.chains.difference(&self.base.chains).for_each(|name| self.draft.chain(name, None));
         table.sets.into_iter().for_each(|(name, set)| self.draft.set(&name, Some(set)));
+        table.maps.into_iter().for_each(|(name, map)| self.draft.map(&name, Some(map)));
         for (name, chain) in table.chains {
             self.draft.chain(&name, Some(std::sync::Arc::unwrap_or_clone(chain)));
         }
@@ -141,16 +156,7 @@ impl Firewall {
             None => self.pods.remove(pod),
         };
         for (way, key) in chains.iter().flat_map(ways) {
-            let users = self.users.entry((way, key.clone())).or_default();
-            *users += 1;
-            if *users == 1
-                && let Some(chain) = program.chains.get(key)
-            {
-                for rendered in render(way, key, chain) {
-                    let (name, chain) = rendered.chain();
-                    self.draft.chain(&name, Some(chain));
-                }
-            }
+            self.take_up(way, key, program);
         }
         for (way, key) in before.iter().flat_map(ways) {
             self.let_go(way, key);
@@ -158,6 +164,19 @@ impl Firewall {
         for name in endpoints.interfaces_of(pod) {
             if let Some(interface) = endpoints.interface(name) {
                 self.lead(name, interface);
+            }
+        }
+    }
+
+    fn take_up(&mut self, way: Way, key: &ChainKey, program: &Program) {
+        let users = self.users.entry((way, key.clone())).or_default();
+        *users += 1;
+        if *users == 1
+            && let Some(chain) = program.chains.get(key)
+        {
+            for rendered in render(way, key, chain) {
+                let (name, chain) = rendered.chain();
+                self.draft.chain(&name, Some(chain));
             }
         }
     }
@@ -221,6 +240,13 @@ impl Firewall {
         self.draft.lead(base::EGRESS, place(), Some(egress));
         self.draft.lead(base::INGRESS, place(), Some(ingress));
     }
+}
+
+/// Whether what happened to policies and pods concerns more than pods: HostEndpoints, or sources beyond pods' addresses.
+pub fn asks_for_base(world: &World, dirty: &Dirty, delta: &Delta) -> bool {
+    let spoofs = || world.objects.felix(&world.node).workload_source_spoofing == Some(SourceSpoofing::Any);
+    let hosts = delta.endpoints.iter().any(|endpoint| matches!(endpoint, EndpointKey::Host(_)));
+    hosts || ((dirty.policies || !dirty.interfaces.is_empty()) && spoofs())
 }
 
 /// Everything that a program has, as a change from nothing.
