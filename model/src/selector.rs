@@ -2,7 +2,8 @@
 //!
 //! `all()` · `global()` · `has(k)` · `k == 'v'` · `k != 'v'` · `k in {'a', 'b'}` · `k not in {'a'}` · `k contains 'v'` ·
 //! `k starts with 'v'` · `k ends with 'v'` · `!x` · `x && y` · `x || y` · `(x)`.
-//! An absent label is different from every value: `k != 'v'` and `k not in {'v'}` choose what has no `k`.
+//! An absent label is different from every value: `k != 'v'` and `k not in {'v'}` choose what has no `k`. The words of an
+//! operator may be written together (`notin`). Calico `libcalico-go/lib/selector`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -219,6 +220,15 @@ impl<'a> Parser<'a> {
         ends && self.take(word)
     }
 
+    /// Takes two words, which may stand together. False if not even the first is there.
+    fn words(&mut self, first: &str, second: &str) -> Result<bool, SelectorError> {
+        let found = self.take(first);
+        if found && !self.word(second) {
+            return Err(self.error(&format!("expected {second}")));
+        }
+        Ok(found)
+    }
+
     fn or(&mut self) -> Result<Node, SelectorError> {
         let mut nodes = vec![self.and()?];
         while self.take("||") {
@@ -275,24 +285,16 @@ impl<'a> Parser<'a> {
         if self.word("contains") {
             return Ok(Node::Contains(key, self.value()?));
         }
-        if self.word("starts") {
-            return if self.word("with") {
-                Ok(Node::StartsWith(key, self.value()?))
-            } else {
-                Err(self.error("expected with"))
-            };
+        if self.words("starts", "with")? {
+            return Ok(Node::StartsWith(key, self.value()?));
         }
-        if self.word("ends") {
-            return if self.word("with") {
-                Ok(Node::EndsWith(key, self.value()?))
-            } else {
-                Err(self.error("expected with"))
-            };
+        if self.words("ends", "with")? {
+            return Ok(Node::EndsWith(key, self.value()?));
         }
         if self.word("in") {
             return Ok(Node::In(key, self.set()?));
         }
-        if self.word("not") && self.word("in") {
+        if self.words("not", "in")? {
             return Ok(Node::Not(Box::new(Node::In(key, self.set()?))));
         }
         Err(self.error("expected ==, !=, in, not in, contains, starts with or ends with"))
@@ -336,6 +338,10 @@ impl<'a> Parser<'a> {
             }
             if !self.take(",") {
                 return Err(self.error("expected , or }"));
+            }
+            // Calico takes a comma behind the last one.
+            if self.take("}") {
+                return Ok(values);
             }
         }
     }
@@ -383,6 +389,8 @@ impl<'de> Deserialize<'de> for Selector {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn chooses(selector: &str, labels: &[(&str, &str)]) -> bool {
@@ -431,6 +439,10 @@ mod tests {
             ("kubernetes.io/hostname == 'n1' && rack == 'r2' || has(rack)", true),
             ("kubernetes.io/hostname == 'n1' && (rack == 'r2' || has(x))", false),
             ("!(rack == 'r2')&&!!has(rack)", true),
+            ("rack notin{'r0',}", true),
+            ("rack startswith'r' && rack ends  with \"1\"", true),
+            ("rack in {\t'r1' , }", true),
+            ("in != 'x' && !(not in {'x'})", true),
         ] {
             assert_eq!(chooses(selector, &rack), expected, "{selector}");
         }
@@ -445,6 +457,9 @@ mod tests {
             ("all() rack", "expected && or || or the end at octet 6"),
             ("some(rack)", "expected all(), global() or has(label)"),
             ("(all()", "expected ) at octet 6"),
+            ("rack not contains '1'", "expected in at octet 9"),
+            ("rack starts '1'", "expected with at octet 12"),
+            ("rack in {,}", "expected a value in quotes at octet 9"),
         ] {
             let error = selector.parse::<Selector>().unwrap_err().to_string();
             assert!(error.contains(problem), "{selector}: {error}");
@@ -458,5 +473,106 @@ mod tests {
         let selector: Selector = "rack  ==  'r1'".parse().unwrap();
         assert_eq!(selector.to_string(), "rack  ==  'r1'");
         assert_eq!(serde_json::to_string(&selector).unwrap(), "\"rack  ==  'r1'\"");
+    }
+
+    #[test]
+    fn of_what_is_held_all_chooses_what_is_and_global_what_is_not() {
+        let labels = Labels::from([("a".to_string(), "b".to_string())]);
+        for (selector, held, free) in [
+            ("all()", true, false),
+            ("", true, false),
+            ("global()", false, true),
+            ("has(a)", true, false),
+            ("!has(a)", false, true),
+            ("a != 'c'", true, true),
+        ] {
+            let parsed: Selector = selector.parse().unwrap();
+            assert_eq!((parsed.chooses_holder(Some(&labels)), parsed.chooses_holder(None)), (held, free), "{selector}");
+        }
+        let names = |text: &str| text.parse::<Selector>().unwrap().names_global();
+        assert!(names("has(a) || !(b == 'c' && global())") && !names("has(global) && a == 'global()'"));
+        assert!(" global( ) ".parse::<Selector>().unwrap().is_global());
+    }
+
+    /// What a text means that was written by [`Meant::write`], found in another way than by the parser.
+    #[derive(Debug, Clone)]
+    enum Meant {
+        All,
+        Has(String),
+        Is(String, &'static str, String),
+        In(String, bool, Vec<String>),
+        Not(Box<Meant>),
+        Both(Box<Meant>, Box<Meant>),
+        Either(Box<Meant>, Box<Meant>),
+    }
+
+    impl Meant {
+        fn holds(&self, labels: &Labels) -> bool {
+            match self {
+                Meant::All => true,
+                Meant::Has(key) => labels.contains_key(key),
+                Meant::Is(key, "!=", value) => labels.get(key) != Some(value),
+                Meant::Is(key, how, value) => labels.get(key).is_some_and(|label| match *how {
+                    "==" => label == value,
+                    "contains" => label.contains(value.as_str()),
+                    "starts with" => label.starts_with(value.as_str()),
+                    _ => label.ends_with(value.as_str()),
+                }),
+                Meant::In(key, wanted, values) => {
+                    labels.get(key).is_some_and(|label| values.contains(label)) == *wanted
+                }
+                Meant::Not(one) => !one.holds(labels),
+                Meant::Both(one, other) => one.holds(labels) && other.holds(labels),
+                Meant::Either(one, other) => one.holds(labels) || other.holds(labels),
+            }
+        }
+
+        fn write(&self) -> String {
+            match self {
+                Meant::All => "all()".into(),
+                Meant::Has(key) => format!("has( {key})"),
+                Meant::Is(key, how, value) => format!("{key} {how} \"{value}\""),
+                Meant::In(key, wanted, values) => {
+                    let values: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
+                    format!("{key} {} {{{}}}", if *wanted { "in" } else { "not in" }, values.join(","))
+                }
+                Meant::Not(one) => format!("!({})", one.write()),
+                // && binds closer.
+                Meant::Both(one, other) => format!("({}) && ({})", one.write(), other.write()),
+                Meant::Either(one, other) => format!("{} || {}", one.write(), other.write()),
+            }
+        }
+    }
+
+    fn meant() -> impl Strategy<Value = Meant> {
+        let key = || "[ab]";
+        let value = || "[xy]{0,2}";
+        let how = prop::sample::select(vec!["==", "!=", "contains", "starts with", "ends with"]);
+        let leaf = prop_oneof![
+            Just(Meant::All),
+            key().prop_map(Meant::Has),
+            (key(), how, value()).prop_map(|(key, how, value)| Meant::Is(key, how, value)),
+            (key(), any::<bool>(), prop::collection::vec(value(), 0..3)).prop_map(|(k, w, v)| Meant::In(k, w, v)),
+        ];
+        leaf.prop_recursive(4, 24, 2, |inner| {
+            let two = (inner.clone(), inner.clone());
+            prop_oneof![
+                inner.prop_map(|one| Meant::Not(Box::new(one))),
+                two.clone().prop_map(|(one, other)| Meant::Both(Box::new(one), Box::new(other))),
+                two.prop_map(|(one, other)| Meant::Either(Box::new(one), Box::new(other))),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_selector_chooses_what_was_meant_also_when_printed_and_parsed_again(
+            meant in meant(), labels in prop::collection::btree_map("[ab]", "[xy]{0,2}", 0..3)
+        ) {
+            let selector: Selector = meant.write().parse().unwrap();
+            prop_assert_eq!(selector.chooses(&labels), meant.holds(&labels), "{}", selector);
+            let again: Selector = selector.to_string().parse().unwrap();
+            prop_assert_eq!(again, selector);
+        }
     }
 }
