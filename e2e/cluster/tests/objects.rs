@@ -30,7 +30,13 @@ fn installed(trial: &Trial) -> Result<Vec<Value>> {
 }
 
 fn object(kind: &str, name: &str, spec: &Value) -> Value {
-    json!({"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": {"name": name}, "spec": spec})
+    let mut object =
+        json!({"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": {"name": name}, "spec": spec});
+    let namespaced = ["NetworkPolicy", "NetworkSet", "StagedNetworkPolicy", "StagedKubernetesNetworkPolicy"];
+    if namespaced.contains(&kind) {
+        object["metadata"]["namespace"] = json!("default");
+    }
+    object
 }
 
 /// What the server says to objects; nothing is stored.
@@ -70,8 +76,14 @@ fn every_definition_is_established_and_structural() -> Result<()> {
 fn the_server_takes_every_example_and_what_users_of_calico_write() -> Result<()> {
     let trial = Trial::new(Company::Welcome)?;
     installed(&trial)?;
-    let examples = examples()?;
-    ensure!(examples.len() > 10, "only {} examples", examples.len());
+    let mut examples = examples()?;
+    ensure!(examples.len() > 20, "only {} examples", examples.len());
+    // Theirs need not be there.
+    for example in &mut examples {
+        if example["metadata"]["namespace"].is_string() {
+            example["metadata"]["namespace"] = json!("default");
+        }
+    }
     judge(&trial, &examples)?;
     let written = [
         (
@@ -93,6 +105,55 @@ fn the_server_takes_every_example_and_what_users_of_calico_write() -> Result<()>
         ("ClusterInformation", "default", json!({"clusterGUID": "abc", "datastoreReady": true})),
         ("IPAMConfiguration", "default", json!({"strictAffinity": true})),
         ("IPReservation", "a5", json!({"reservedCIDRs": ["10.48.0.1", "10.48.1.0/28"]})),
+    ];
+    judge(&trial, &written.map(|(kind, name, spec)| object(kind, name, &spec)))?;
+    Ok(())
+}
+
+#[test]
+fn the_server_takes_policies_as_users_of_calico_write_them() -> Result<()> {
+    let trial = Trial::new(Company::Welcome)?;
+    installed(&trial)?;
+    let ingress = json!([
+        {
+            "action": "Allow", "protocol": "TCP",
+            "source": {"namespaceSelector": "global()", "nets": ["10.0.0.0/8", "192.0.2.1"]},
+            "destination": {"ports": [80, "90:91", "web"]},
+        },
+        {"action": "Allow", "protocol": 6, "http": {"methods": ["GET"], "paths": [{"exact": "/a"}, {"prefix": "/b"}]}},
+        {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}},
+        {"action": "Log", "notProtocol": 47, "source": {"serviceAccounts": {"names": ["a"], "selector": "x == 'y'"}}},
+        {"action": "Allow", "source": {"services": {"name": "s", "namespace": "t"}}, "metadata": {"annotations": {}}},
+        {"action": "Deny", "ipVersion": 6, "protocol": "ICMPv6", "notICMP": {"type": 128}},
+    ]);
+    let egress = json!([{"action": "Pass", "destination": {"services": {"name": "s", "namespace": "t"}}}]);
+    let before_dnat = json!({"applyOnForward": true, "preDNAT": true, "types": ["Ingress"]});
+    let of_kubernetes = json!({
+        "podSelector": {"matchLabels": {"a": "b"}}, "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"namespaceSelector": {}}], "ports": [{"port": "web"}, {"port": 80, "endPort": 90}]}],
+    });
+    let host = json!({
+        "node": "n1", "interfaceName": "*", "expectedIPs": ["192.0.2.1", "2001:db8::1"],
+        "profiles": ["projectcalico-default-allow"], "ports": [{"name": "ssh", "protocol": "TCP", "port": 22}],
+    });
+    let written = [
+        ("NetworkPolicy", "p1", json!({})),
+        ("NetworkPolicy", "p2", json!({"tier": "security", "order": 1, "ingress": ingress, "egress": egress})),
+        (
+            "GlobalNetworkPolicy",
+            "p3",
+            json!({"order": 10.5, "selector": "has(a)", "ingress": ingress, "egress": egress}),
+        ),
+        ("GlobalNetworkPolicy", "p4", before_dnat),
+        ("StagedNetworkPolicy", "p5", json!({"stagedAction": "Delete"})),
+        ("StagedGlobalNetworkPolicy", "p6", json!({"selector": "all()", "ingress": ingress})),
+        ("StagedKubernetesNetworkPolicy", "p7", of_kubernetes),
+        ("Tier", "default", json!({"order": 1_000_000, "defaultAction": "Deny"})),
+        ("Tier", "kube-admin", json!({"order": 1000, "defaultAction": "Pass"})),
+        ("Tier", "security", json!({"order": 0.5})),
+        ("NetworkSet", "p8", json!({"nets": ["10.0.0.0/8", "2001:db8::1"]})),
+        ("GlobalNetworkSet", "p9", json!({"nets": ["198.51.100.7/24"]})),
+        ("HostEndpoint", "p10", host),
     ];
     judge(&trial, &written.map(|(kind, name, spec)| object(kind, name, &spec)))?;
     Ok(())
@@ -160,10 +221,15 @@ fn the_server_refuses_what_cannot_be_and_says_why() -> Result<()> {
             "must be exactly one of addCommunity, prependASPath, setPriority",
         ),
     ];
+    refused(&trial, &wrong)
+}
+
+/// That the server takes none of these, each for its reason.
+fn refused(trial: &Trial, wrong: &[(&str, Value, &str)]) -> Result<()> {
     let named = |number: usize| format!("wrong-{number}");
     let objects: Vec<Value> =
         wrong.iter().enumerate().map(|(number, (kind, spec, _))| object(kind, &named(number), spec)).collect();
-    let Err(refusals) = judge(&trial, &objects) else { bail!("all were taken") };
+    let Err(refusals) = judge(trial, &objects) else { bail!("all were taken") };
     let refusals = format!("{refusals:#}");
     for (number, (kind, spec, why)) in wrong.iter().enumerate() {
         let about = refusals.lines().find(|line| line.contains(&format!("{:?} is invalid", named(number))));
@@ -171,6 +237,80 @@ fn the_server_refuses_what_cannot_be_and_says_why() -> Result<()> {
         ensure!(about.contains(why), "{kind} {spec}: {about}");
     }
     Ok(())
+}
+
+#[test]
+fn the_server_refuses_policies_that_cannot_be_and_says_why() -> Result<()> {
+    let trial = Trial::new(Company::Welcome)?;
+    installed(&trial)?;
+    let rule = |list: &str, rule: Value| {
+        let mut whole = json!({"action": "Allow"});
+        for (name, value) in rule.as_object().into_iter().flatten() {
+            whole[name] = value.clone();
+        }
+        json!({list: [whole]})
+    };
+    let ingress = |one: Value| rule("ingress", one);
+    let egress = |one: Value| rule("egress", one);
+    let service = json!({"name": "s"});
+    let untracked = json!({"applyOnForward": true, "preDNAT": true, "doNotTrack": true});
+    let wrong = [
+        ("GlobalNetworkPolicy", untracked, "preDNAT and doNotTrack exclude each other"),
+        (
+            "GlobalNetworkPolicy",
+            json!({"applyOnForward": true, "preDNAT": true, "types": ["Egress"]}),
+            "preDNAT is for ingress only",
+        ),
+        ("GlobalNetworkPolicy", json!({"doNotTrack": true}), "preDNAT and doNotTrack need applyOnForward"),
+        ("GlobalNetworkPolicy", json!({"namespaceSelector": "global()"}), "global() is for namespaceSelector"),
+        ("GlobalNetworkPolicy", ingress(json!({"source": {"services": service}})), "services.namespace is missing"),
+        ("NetworkPolicy", ingress(json!({"action": "Reject"})), "Unsupported value"),
+        ("NetworkPolicy", ingress(json!({"destination": {"ports": [80]}})), "ports need protocol TCP, UDP or SCTP"),
+        ("NetworkPolicy", ingress(json!({"protocol": "TCP", "source": {"ports": [0]}})), "greater than or equal to 1"),
+        ("NetworkPolicy", ingress(json!({"protocol": "TCP", "source": {"ports": ["80 90"]}})), "should match"),
+        ("NetworkPolicy", ingress(json!({"protocol": "GRE"})), "should match"),
+        ("NetworkPolicy", ingress(json!({"protocol": 256})), "less than or equal to 255"),
+        ("NetworkPolicy", ingress(json!({"icmp": {"type": 8}})), "icmp and notICMP need protocol ICMP or ICMPv6"),
+        ("NetworkPolicy", ingress(json!({"protocol": "ICMP", "icmp": {"code": 8}})), "code needs a type"),
+        ("NetworkPolicy", ingress(json!({"protocol": "ICMP", "ipVersion": 6})), "protocol ICMP is of ipVersion 4"),
+        ("NetworkPolicy", ingress(json!({"notProtocol": 58, "ipVersion": 4})), "protocol ICMPv6 is of ipVersion 6"),
+        ("NetworkPolicy", ingress(json!({"ipVersion": 5})), "Unsupported value"),
+        ("NetworkPolicy", ingress(json!({"destination": {"services": service}})), "services must be under source"),
+        ("NetworkPolicy", egress(json!({"source": {"services": service}})), "services must be under destination"),
+        (
+            "NetworkPolicy",
+            egress(json!({"protocol": "TCP", "destination": {"services": service, "ports": [80]}})),
+            "services exclude ports",
+        ),
+        (
+            "NetworkPolicy",
+            egress(json!({"destination": {"services": service, "selector": "all()"}})),
+            "services exclude selectors, nets and serviceAccounts",
+        ),
+        ("NetworkPolicy", egress(json!({"destination": {"services": {}}})), "name is missing"),
+        ("NetworkPolicy", egress(json!({"http": {"methods": ["GET"]}})), "http is for ingress rules"),
+        ("NetworkPolicy", ingress(json!({"action": "Deny", "http": {}})), "http is for ingress rules"),
+        (
+            "NetworkPolicy",
+            ingress(json!({"source": {"namespaceSelector": "global() || has(a)"}})),
+            "global() must stand alone",
+        ),
+        ("NetworkPolicy", ingress(json!({"source": {"selector": "global()"}})), "global() is for namespaceSelector"),
+        ("NetworkPolicy", ingress(json!({"source": {"nets": ["somewhere"]}})), "should match"),
+        ("Tier", json!({"order": 1000, "defaultAction": "Allow"}), "Unsupported value"),
+        ("NetworkSet", json!({"nets": ["10.0.0.300"]}), "must be a prefix in CIDR notation, or an address"),
+        ("HostEndpoint", json!({"interfaceName": "eth0"}), "node is missing"),
+        ("HostEndpoint", json!({"node": "n1"}), "say which link"),
+        ("HostEndpoint", json!({"node": "n1", "expectedIPs": ["here"]}), "must be an address"),
+        ("StagedNetworkPolicy", json!({"stagedAction": "Try"}), "Unsupported value"),
+        (
+            "StagedGlobalNetworkPolicy",
+            ingress(json!({"destination": {"ports": [80]}})),
+            "ports need protocol TCP, UDP or SCTP",
+        ),
+        ("StagedKubernetesNetworkPolicy", json!({"policyTypes": ["Both"]}), "Unsupported value"),
+    ];
+    refused(&trial, &wrong)
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::{Context, Result};
+use model::object::Scope;
 use model::object::crd::{self, Definition};
 use serde_json::Value;
 
@@ -32,10 +33,20 @@ pub fn page() -> Result<String> {
 fn kind(out: &mut String, definition: &Definition) -> Result<()> {
     let Definition { kind, plural, short_names, about, .. } = definition;
     let names: Vec<String> = [plural].into_iter().chain(*short_names).map(|name| format!("`{name}`")).collect();
-    write!(out, "\n## {kind}\n{about} `kubectl get` knows it as {}.\n\n", names.join(", "))?;
+    let place = match definition.scope {
+        Scope::Cluster => "",
+        Scope::Namespaced => " It lies in a namespace.",
+    };
+    write!(out, "\n## {kind}\n{about}{place} `kubectl get` knows it as {}.\n\n", names.join(", "))?;
     let schema = schema(definition)?;
     let mut rows = Vec::new();
     fields(&mut rows, "", &schema["properties"]["spec"]);
+    if let Some(other) = definition.like {
+        let others = crd::all();
+        let other = others.iter().find(|one| one.kind == other).context("like no other kind")?;
+        writeln!(out, "All fields of [{}](#{}), and:\n", other.kind, other.kind.to_lowercase())?;
+        rows.retain(|row| other.spec.as_value().pointer(&format!("/properties/{}", top(&row.path))).is_none());
+    }
     let (without, with): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.about.starts_with("No effect"));
     if !with.is_empty() {
         out.push_str("| field | form | |\n|---|---|---|\n");
@@ -61,6 +72,9 @@ fn kind(out: &mut String, definition: &Definition) -> Result<()> {
             writeln!(out, "| `{path}` | {form} | {about} |")?;
         }
     }
+    if definition.like.is_some() {
+        return Ok(());
+    }
     let rules: Vec<&str> = definition
         .rules
         .iter()
@@ -74,6 +88,11 @@ fn kind(out: &mut String, definition: &Definition) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The first field of a path.
+fn top(path: &str) -> &str {
+    path.split(['.', '[']).next().unwrap_or_default()
 }
 
 /// A line of a kind's table.

@@ -30,6 +30,8 @@ pub struct Definition {
     pub kind: &'static str,
     /// Where its objects lie.
     pub scope: Scope,
+    /// The kind whose fields it has beside its own.
+    pub like: Option<&'static str>,
     /// `names.plural`; the CRD's own name is this and the group.
     pub plural: &'static str,
     /// `names.shortNames`.
@@ -123,7 +125,7 @@ impl Definition {
     ) -> Definition {
         let (scope, spec, columns) = (Scope::Cluster, schema::<Spec>(), columns.to_vec());
         let (rules, keywords) = (Vec::new(), Vec::new());
-        Definition { kind, scope, plural, short_names, about, spec, status: None, rules, keywords, columns }
+        Definition { kind, scope, like: None, plural, short_names, about, spec, status: None, rules, keywords, columns }
     }
 }
 

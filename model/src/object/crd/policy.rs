@@ -117,7 +117,9 @@ fn staged(
     let mut keywords = of.keywords;
     keywords.push(keyword("spec.stagedAction", "default", "Set"));
     // An object is always a schema.
-    Definition { kind, plural, short_names, about, spec: Schema::try_from(spec).unwrap_or_default(), keywords, ..of }
+    let spec = Schema::try_from(spec).unwrap_or_default();
+    let like = Some(of.kind).filter(|kind| !kind.is_empty());
+    Definition { kind, like, plural, short_names, about, spec, keywords, ..of }
 }
 
 fn tier() -> Definition {
