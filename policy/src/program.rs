@@ -18,7 +18,7 @@ use crate::rules::Direction;
 /// The compiled policies. Sets and chains are shared: by what they are made of, and by what they say.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Program {
-    /// Every set that a chain names.
+    /// Every set that a chain names, and those that only a rule about ports names that no endpoint here has.
     pub sets: BTreeMap<SetKey, Set>,
     /// Every chain that an endpoint has. A chain never changes: another one takes its place.
     pub chains: BTreeMap<ChainKey, Arc<Chain>>,
@@ -80,6 +80,14 @@ pub struct Chain {
     pub rest: Rest,
 }
 
+impl Chain {
+    /// The sets that it names, some of them more than once.
+    pub fn sets(&self) -> impl Iterator<Item = &SetKey> {
+        let items = self.tiers.iter().flat_map(|tier| &tier.items);
+        items.flat_map(Item::steps).flat_map(|step| &step.tests).filter_map(Test::set)
+    }
+}
+
 /// After the last tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rest {
@@ -126,6 +134,16 @@ pub enum Item {
         /// Its steps; the first that matches would decide.
         steps: Vec<Arc<Step>>,
     },
+}
+
+impl Item {
+    /// Its steps.
+    pub fn steps(&self) -> &[Arc<Step>] {
+        match self {
+            Item::Step(step) => std::slice::from_ref(step),
+            Item::Staged { steps, .. } => steps,
+        }
+    }
 }
 
 /// Does something with what passes all of its tests.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use model::object::ServiceName;
 use model::{Prefix, Protocol};
@@ -66,6 +67,11 @@ impl Source {
         }
     }
 
+    /// Whether it is left out of the program while it has no members.
+    fn may_be_void(&self) -> bool {
+        matches!(self, Source::NetsOf(_))
+    }
+
     fn spots(&self) -> Vec<Spot> {
         match self {
             Source::Addresses(choices) | Source::NetsOf(choices) => {
@@ -111,10 +117,11 @@ impl Source {
 #[derive(Debug, Clone)]
 struct State {
     key: SetKey,
+    about: Arc<str>,
     source: Source,
     users: usize,
     classes: BTreeSet<Id>,
-    /// Policies whose steps name it only while it has members.
+    /// Policies whose steps name it only while it has members: only then it is in the program.
     dependents: BTreeSet<Id>,
 }
 
@@ -147,6 +154,8 @@ pub struct Sets {
     /// Without users, maybe.
     idle: BTreeSet<Id>,
     fresh: BTreeSet<SetKey>,
+    /// That have no members any more and are left out.
+    void: BTreeSet<SetKey>,
     changed: BTreeMap<SetKey, (Members, Members)>,
 }
 
@@ -164,9 +173,12 @@ impl Sets {
         let classes = source.classes(facts.crowd, facts.places);
         let members = members(&source, &classes, facts);
         let spots = source.spots();
-        let state = State { key: key.clone(), source, users: 1, classes, dependents: BTreeSet::new() };
-        program.sets.insert(key.clone(), Set { about: about.into(), members });
-        self.fresh.insert(key.clone());
+        let about: Arc<str> = about.into();
+        if !source.may_be_void() || !members.is_empty() {
+            program.sets.insert(key.clone(), Set { about: about.clone(), members });
+            self.fresh.insert(key.clone());
+        }
+        let state = State { key: key.clone(), about, source, users: 1, classes, dependents: BTreeSet::new() };
         let id = self.states.insert(state);
         self.waiting.insert(&spots, &id);
         self.by_key.insert(key, id);
@@ -196,11 +208,11 @@ impl Sets {
     /// of when that changes, see [`Sets::refresh`].
     pub fn is_void(&mut self, id: Id, policy: Id, program: &Program) -> bool {
         let Some(state) = self.states.at_mut(id) else { return false };
-        if !matches!(state.source, Source::NetsOf(_)) {
+        if !state.source.may_be_void() {
             return false;
         }
         state.dependents.insert(policy);
-        program.sets.get(&state.key).is_none_or(|set| set.members.is_empty())
+        !program.sets.contains_key(&state.key)
     }
 
     /// A policy is no longer to be told of a set.
@@ -292,10 +304,21 @@ impl Sets {
         for id in std::mem::take(&mut self.stale) {
             let Some(state) = self.states.at(id) else { continue };
             let new = members(&state.source, &state.classes, facts);
-            let Some(held) = program.sets.get_mut(&state.key) else { continue };
-            if held.members.is_empty() != new.is_empty() {
-                flipped.extend(&state.dependents);
+            if state.source.may_be_void() && new.is_empty() {
+                if program.sets.remove(&state.key).is_some() {
+                    flipped.extend(&state.dependents);
+                    if !self.fresh.remove(&state.key) {
+                        self.void.insert(state.key.clone());
+                    }
+                }
+                continue;
             }
+            let Some(held) = program.sets.get_mut(&state.key) else {
+                program.sets.insert(state.key.clone(), Set { about: state.about.clone(), members: new });
+                self.fresh.insert(state.key.clone());
+                flipped.extend(&state.dependents);
+                continue;
+            };
             let before = std::mem::replace(&mut held.members, new);
             if !self.fresh.contains(&state.key) {
                 let (added, removed) = (held.members.less(&before), before.less(&held.members));
@@ -308,7 +331,7 @@ impl Sets {
 
     /// Takes away what nobody uses, and tells what changed since the last time.
     pub fn settle(&mut self, program: &mut Program, crowd: &mut Crowd, delta: &mut Delta) {
-        let mut gone = BTreeSet::new();
+        let mut gone = std::mem::take(&mut self.void);
         for id in std::mem::take(&mut self.idle) {
             if self.states.at(id).is_none_or(|state| state.users > 0) {
                 continue;
@@ -321,8 +344,9 @@ impl Sets {
             }
             self.waiting.remove(&state.source.spots(), &id);
             self.by_key.remove(&state.key);
-            program.sets.remove(&state.key);
-            gone.insert(state.key);
+            if program.sets.remove(&state.key).is_some() {
+                gone.insert(state.key);
+            }
         }
         let fresh = std::mem::take(&mut self.fresh);
         for (key, (added, removed)) in std::mem::take(&mut self.changed) {

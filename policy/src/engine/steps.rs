@@ -38,7 +38,9 @@ pub type Resolve<'a> = dyn FnMut(Source) -> Option<SetKey> + 'a;
 /// The steps of a policy in a direction.
 pub fn templates(policy: &Policy, direction: Direction, resolve: &mut Resolve<'_>) -> Vec<Template> {
     let mut templates = Vec::new();
-    for (index, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
+    let rules = policy.rules(direction).unwrap_or_default().iter().enumerate();
+    // A rule that nothing matches needs no sets.
+    for (index, rule) in rules.filter(|(_, rule)| rule.parts.iter().all(|part| !part.is_empty())) {
         let reference = RuleRef { policy: policy.key.clone(), direction, index };
         for Alternative { mut tests, own_ports } in alternatives(rule, direction, resolve) {
             tests.sort_by_key(cost);
