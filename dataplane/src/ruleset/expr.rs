@@ -168,9 +168,9 @@ pub fn beyond(rate_per_second: u64, burst: u32) -> Part {
     vec![Expression::Limit(Limit { rate: rate_per_second, burst, within: Sense::IsNot })]
 }
 
-/// Copies the head of the packet to an NFLOG group, with a text of at most 127 octets.
+/// Copies the head of the packet to an NFLOG group, with a text that is cut to [`COMMENT`](super::COMMENT) octets.
 pub fn log(group: u16, prefix: &str) -> Part {
-    vec![Expression::Log(Log { group, prefix: prefix.into(), octets: LOGGED })]
+    vec![Expression::Log(Log { group, prefix: super::cut(prefix).into(), octets: LOGGED })]
 }
 
 /// The source becomes that of the interface which the packet leaves by, the port a random one.

@@ -48,7 +48,7 @@ pub struct Rule {
     pub comment: Option<String>,
 }
 
-/// The longest comment of a rule, in octets.
+/// The longest comment of a rule, and text of what it logs, in octets.
 pub const COMMENT: usize = 127;
 
 /// Where a base chain hooks in.
@@ -110,10 +110,16 @@ impl Rule {
     /// With a text for people, which is cut to [`COMMENT`] octets.
     #[must_use]
     pub fn comment(mut self, text: &str) -> Rule {
-        let end = (0..=COMMENT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-        self.comment = text.get(..end.unwrap_or_default()).filter(|text| !text.is_empty()).map(Into::into);
+        self.comment = Some(cut(text)).filter(|text| !text.is_empty()).map(Into::into);
         self
     }
+}
+
+/// As much of a text as a rule can carry, in whole characters and up to a 0 octet.
+fn cut(text: &str) -> &str {
+    let text = text.split('\0').next().unwrap_or_default();
+    let end = (0..=COMMENT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default()
 }
 
 impl Ruleset {
@@ -173,5 +179,20 @@ impl fmt::Display for Ruleset {
             writeln!(f, "  }}")?;
         }
         writeln!(f, "}}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_too_long_for_the_kernel_is_cut_between_characters() {
+        let text = format!("{}ü", "x".repeat(COMMENT - 1));
+        let rule = Rule::of([expr::log(4, &text)]).comment(&text);
+        assert_eq!(rule.comment, Some("x".repeat(COMMENT - 1)));
+        assert!(matches!(&rule.expressions[..], [Expression::Log(log)] if log.prefix.len() == COMMENT - 1));
+        assert_eq!(Rule::default().comment("a\0b").comment, Some("a".into()));
+        assert_eq!(Rule::default().comment("").comment, None);
     }
 }
