@@ -182,3 +182,44 @@ impl From<NamespaceWire> for Namespace {
         Namespace { meta: wire.metadata }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{Document, Object, parse};
+
+    fn read(annotation: &str, spec: &str) -> (Pod, Vec<String>) {
+        let text = format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, annotations: {{{ALLOWED_SOURCES}: '{annotation}'}}}}\n\
+             spec: {spec}"
+        );
+        match parse("f.yaml", &text).documents.pop() {
+            Some(Document::Object(found)) => match found.object {
+                Object::Pod(pod) => (pod, found.warnings.iter().map(ToString::to_string).collect()),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_pod_runs_as_the_default_account_unless_it_says_otherwise() {
+        assert_eq!(read("[]", "{}").0.service_account, "default");
+        assert_eq!(read("[]", "{serviceAccountName: ''}").0.service_account, "default");
+        assert_eq!(read("[]", "{serviceAccountName: cashier}").0.service_account, "cashier");
+    }
+
+    #[test]
+    fn further_sources_are_prefixes_and_addresses_and_what_is_neither_allows_nothing() {
+        let (pod, warnings) = read(r#"["10.0.0.0/8", "fd00::1"]"#, "{}");
+        assert_eq!(
+            pod.allowed_sources.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["10.0.0.0/8", "fd00::1/128"]
+        );
+        assert!(warnings.is_empty(), "{warnings:?}");
+        for (annotation, allowed) in [("10.0.0.0/8", 0), (r#"["here", "10.0.0.1"]"#, 1), ("[1]", 0)] {
+            let (pod, warnings) = read(annotation, "{}");
+            assert_eq!((pod.allowed_sources.len(), warnings.len()), (allowed, 1), "{annotation}: {warnings:?}");
+        }
+    }
+}
