@@ -11,7 +11,7 @@ use dataplane::want::{Nat, Strays};
 use model::Prefix;
 
 use crate::lab::{fresh, sh};
-use crate::wires::{arrives, arrives_at, fresh_namespace, link, seen_from};
+use crate::wires::{arrives_at, fresh_namespace, is_lost, link, seen_from};
 
 fn prefixes(texts: &[&str]) -> BTreeSet<Prefix> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -189,7 +189,7 @@ fn a_packet_to_a_service_goes_where_it_was_translated_to_and_to_no_router_if_it_
         let services = prefixes(&["203.0.113.0/24"]);
         let want = Nat { services: services.clone(), ..nat(&[], &["10.1.0.0/16"]) };
         settle(&mut Netlink::netfilter().unwrap(), &want).unwrap();
-        assert!(!arrives(&pod, &far, "203.0.113.9"), "nobody has translated it");
+        assert!(is_lost(&pod, &far, "203.0.113.9"), "nobody has translated it");
         // As kube-proxy does: the destination becomes an endpoint's before the packet is forwarded.
         sh("nft 'add table ip proxy; add chain ip proxy pre { type nat hook prerouting priority dstnat; };
                  add rule ip proxy pre ip daddr 203.0.113.7 dnat to 192.0.2.2'");

@@ -7,6 +7,11 @@ use dataplane::linux::netns::{self, Netns};
 
 use crate::lab::sh;
 
+/// How long to wait for what should come, on a machine that has much else to do.
+pub const SURELY: Duration = Duration::from_secs(5);
+/// How long to wait for what should not. Veth pairs hand packets over at once.
+pub const IN_VAIN: Duration = Duration::from_millis(400);
+
 /// Whether a datagram from `client` to an address of `server` arrives there.
 pub fn arrives(client: &Netns, server: &Netns, to: &str) -> bool {
     arrives_at(client, server, to, to)
@@ -14,11 +19,19 @@ pub fn arrives(client: &Netns, server: &Netns, to: &str) -> bool {
 
 /// Whether a datagram from `client` to an address arrives at another one, of `server`.
 pub fn arrives_at(client: &Netns, server: &Netns, to: &str, at: &str) -> bool {
+    knock(client, server, to, at, SURELY)
+}
+
+/// Whether a datagram from `client` to an address of `server` does not arrive there.
+pub fn is_lost(client: &Netns, server: &Netns, to: &str) -> bool {
+    !knock(client, server, to, to, IN_VAIN)
+}
+
+fn knock(client: &Netns, server: &Netns, to: &str, at: &str, within: Duration) -> bool {
     let server = server.run(|| UdpSocket::bind((at.parse::<IpAddr>().unwrap(), 0)).unwrap()).unwrap();
     let client = client.run(|| UdpSocket::bind(("0.0.0.0", 0)).unwrap()).unwrap();
-    server.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    server.set_read_timeout(Some(within)).unwrap();
     let target = SocketAddr::new(to.parse().unwrap(), server.local_addr().unwrap().port());
-    // Veth pairs hand packets over at once: what has not come when the call returns was dropped.
     client.send_to(b"is anybody there", target).unwrap();
     server.recv_from(&mut [0; 16]).is_ok()
 }
