@@ -230,7 +230,7 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{ports: [{port: 80}]}, 
             FROM_CART[1],
             "route ok: 10.244.1.6/32 dev calibbbbbbbbbbb proto margay metric 1024 | pod shop/web",
             &egress,
-            "ingress ok: allowed | allowed by NetworkPolicy/shop/web ingress[1]",
+            "ingress ok: allowed | NetworkPolicy/shop/web ingress[1] allows it",
             &verdict,
         ],
     );

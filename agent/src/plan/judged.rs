@@ -66,8 +66,8 @@ fn reason(decision: &Decision, direction: Direction) -> String {
     match decision {
         Decision::Open => format!("no {direction} policy is about it"),
         Decision::Itself => "to itself: always allowed".into(),
-        Decision::Allowed(rule) => format!("allowed by {rule}"),
-        Decision::Denied(rule) => format!("denied by {rule}"),
+        Decision::Allowed(rule) => format!("{rule} allows it"),
+        Decision::Denied(rule) => format!("{rule} denies it"),
         Decision::TierEnd { tier, policies } => {
             let names: Vec<String> = policies.iter().map(ObjectKey::to_string).collect();
             format!("no rule matches of {} (end of tier {tier})", names.join(", "))

@@ -6,7 +6,7 @@ use model::PodRef;
 use model::api::show::{Between, DenialView, PolicyPodView, PolicyView, Show};
 use model::api::{RefusalCode, Reply};
 use policy::Program;
-use policy::program::EndpointKey;
+use policy::program::{ChainKey, Chains, EndpointKey};
 
 use super::Reconciler;
 use super::refuse;
@@ -38,7 +38,12 @@ impl Reconciler {
 
     /// Every chain that an endpoint of this node has, once for each way.
     pub fn chains_used(&self) -> Vec<Used> {
-        let all = self.program().endpoints.keys().flat_map(|endpoint| self.used_by(endpoint));
+        let program = self.program();
+        let of_hosts = program.endpoints.values().flat_map(further).filter_map(|(way, key)| {
+            let chain = program.chains.get(key)?.clone();
+            Some((way, key.clone(), chain))
+        });
+        let all = program.endpoints.keys().flat_map(|endpoint| self.used_by(endpoint)).chain(of_hosts);
         let each: BTreeMap<_, _> = all.map(|(way, key, chain)| ((way, key), chain)).collect();
         each.into_iter().map(|((way, key), chain)| (way, key, chain)).collect()
     }
@@ -118,4 +123,12 @@ impl Reconciler {
             EndpointKey::Host(_) => Vec::new(),
         }
     }
+}
+
+/// The chains of a HostEndpoint for what is forwarded, or not translated yet.
+fn further(chains: &Chains) -> impl Iterator<Item = (Way, &ChainKey)> {
+    let host = &chains.host;
+    let all =
+        [(Way::Through, &host.forward_ingress), (Way::Egress, &host.forward_egress), (Way::Through, &host.pre_dnat)];
+    all.into_iter().filter_map(|(way, key)| Some((way, key.as_ref()?)))
 }

@@ -9,6 +9,7 @@ use dataplane::want::{RouteKey, Strays};
 use model::api::show::{
     Between, Connection, Effect, HopView, OuterView, PolicyVerdict, TraceOutcome, TraceStep, TraceView,
 };
+use model::object::EndpointToHost;
 use model::{Family, PodRef, kernel};
 
 use self::route::{Out, Way};
@@ -272,6 +273,12 @@ impl Walk<'_> {
         match way {
             Way::Host => {
                 let what = format!("node {} itself", world.node);
+                let to_host = world.objects.felix(&world.node).default_endpoint_to_host_action;
+                if self.own_sender().is_some() && to_host == Some(EndpointToHost::Drop) {
+                    let reason = "FelixConfiguration says defaultEndpointToHostAction: Drop";
+                    self.hop(TraceStep::Destination, Effect::Drops, what, reason);
+                    return End::dropped(format!("dropped: {reason}"));
+                }
                 self.hop(TraceStep::Destination, Effect::Passes, what.clone(), "");
                 End { outcome: TraceOutcome::Delivered, verdict: format!("delivered to {what}") }
             }
