@@ -23,7 +23,10 @@ const ALIASES: &[&str] =
     &["kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl"];
 /// agnhost's porter serves with these two, from the root of its image.
 pub const PORTER: [&str; 2] = ["localhost.crt", "localhost.key"];
+/// The definition of ClusterNetworkPolicy, with its experimental fields: clusters get it from upstream, not from margay.
+pub const POLICY_CRD: &str = "policy.networking.k8s.io_clusternetworkpolicies.yaml";
 const AGNHOST: &str = "k8s.io/kubernetes/test/images/agnhost";
+const POLICY_API: &str = "sigs.k8s.io/network-policy-api";
 
 /// One program, and how it comes to be.
 struct Target {
@@ -147,13 +150,17 @@ fn build(target: &Target, go: &Path, module: &Path, program: &Path, say: fn(&str
     command.current_dir(module).env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-buildvcs=false");
     say(&format!("building {} from its modules", target.name));
     run(target, &mut command, say)?;
-    if target.name == "agnhost" {
-        let list = Command::new(go).args(["list", "-f", "{{.Dir}}", AGNHOST]).current_dir(module).output()?;
-        let folder = PathBuf::from(String::from_utf8_lossy(&list.stdout).trim());
-        for file in PORTER {
-            let bytes = fs::read(folder.join("porter").join(file)).with_context(|| format!("agnhost's {file}"))?;
-            fs::write(program.with_file_name(file), bytes)?;
-        }
+    // Files of a module that are wanted beside its program.
+    let (list, files): (&[&str], &[&str]) = match target.name {
+        "agnhost" => (&["-f", "{{.Dir}}/porter", AGNHOST], &PORTER),
+        "policy.test" => (&["-m", "-f", "{{.Dir}}/config/crd/experimental", POLICY_API], &[POLICY_CRD]),
+        _ => return Ok(()),
+    };
+    let output = Command::new(go).arg("list").args(list).current_dir(module).output()?;
+    let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    for file in files {
+        let bytes = fs::read(folder.join(file)).with_context(|| format!("{}'s {file}", target.name))?;
+        fs::write(program.with_file_name(file), bytes)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 /// The container runtime, the standard CNI plugins, and what the test images hold.
 const PACKAGES: &[&str] = &[
     "containerd",
-    "runc",
+    "crun",
     "containernetworking-plugins",
     "busybox-static",
     "netcat-openbsd",

@@ -64,7 +64,7 @@ impl Node {
             ("SCRIPTS", text(&plan.folder().join("node-scripts"))),
             ("DEBIAN_PATH", debian.path()),
             ("CNI_PLUGINS", text(plugins.parent().unwrap_or(&plugins))),
-            ("RUNC", text(&debian.program("runc")?)),
+            ("RUNTIME", text(&self.script("runtime.sh"))),
             ("PAUSE_IMAGE", PAUSE.to_owned()),
             ("POD_CIDR", PODS.to_owned()),
             ("DNS_SERVICE", DNS_SERVICE.to_string()),

@@ -1,4 +1,4 @@
-// The conformance tests of ClusterNetworkPolicy, by sig-network's network-policy-api, with less patience than upstream's.
+// The conformance tests of ClusterNetworkPolicy, by sig-network's network-policy-api, with less patience than upstream's runner.
 package policy
 
 import (
