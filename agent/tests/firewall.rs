@@ -54,7 +54,7 @@ impl Node {
         self.table.apply(&transaction);
         assert_eq!(self.table.difference(self.firewall.table()), None, "a transaction leads to what is wanted");
         assert_eq!(
-            self.table.difference(&self.from_nothing()),
+            self.table.difference(&self.planned_anew()),
             None,
             "and that is what follows from the present alone"
         );
@@ -62,7 +62,7 @@ impl Node {
     }
 
     /// The table as an agent would plan it that has just begun.
-    fn from_nothing(&self) -> Ruleset {
+    fn planned_anew(&self) -> Ruleset {
         let mut firewall = Firewall::default();
         let program = self.world.policies.program();
         firewall.lay_base(&base(&self.world, program, &self.desired.nat, self.desired.tunnel.as_ref()), program);
