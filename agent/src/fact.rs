@@ -11,6 +11,7 @@ use model::Time;
 use model::object::{Object, ObjectError, ObjectKey};
 use serde::{Deserialize, Serialize};
 
+use crate::world::Mode;
 use crate::world::autodetection::Autodetection;
 use crate::world::cni::Installed;
 
@@ -20,6 +21,8 @@ use crate::world::cni::Installed;
 pub enum Fact {
     /// How this node's addresses are to be found.
     Autodetection(Autodetection),
+    /// How much of the node's network is ours; the first fact, where it is not all.
+    Mode(Mode),
     /// An object is new, or has changed.
     Object(Box<ObjectFact>),
     /// An object is no longer there.

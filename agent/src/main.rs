@@ -10,6 +10,7 @@ use agent::plan::cni::SHIM;
 use agent::plan::first_pool::{FirstPools, Ipip};
 use agent::plan::report::{self, ReportKind, Voice};
 use agent::serve::{Front, serve_http, socket};
+use agent::world::Mode;
 use agent::world::autodetection::{Autodetection, Method, MethodError};
 use agent::{replay, run, speaker};
 use anyhow::Context;
@@ -64,6 +65,9 @@ struct Arguments {
     /// The same for IPv6.
     #[arg(long, env = "IP6_AUTODETECTION_METHOD", default_value = "", hide_default_value = true)]
     ip6_autodetection_method: String,
+    /// Enforce policies and nothing else: another plugin wires the pods, which are known by their addresses in the API.
+    #[arg(long, env = "MARGAY_POLICY_ONLY")]
+    policy_only: bool,
     /// Write every fact into this file, a line of JSON each.
     #[arg(long, env = "MARGAY_RECORD")]
     record: Option<PathBuf>,
@@ -128,22 +132,28 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
         return Ok(());
     }
     log(&arguments.log, arguments.log_format)?;
-    let cni = cni_directories(&arguments)?;
+    let mode = if arguments.policy_only { Mode::PolicyOnly } else { Mode::Network };
+    let cni = if mode == Mode::Network { cni_directories(&arguments)? } else { None };
     let server = api_server(&arguments)?;
     let autodetection = Autodetection {
         ipv4: method(&arguments.ip_autodetection_method).context("--ip-autodetection-method")?,
         ipv6: method(&arguments.ip6_autodetection_method).context("--ip6-autodetection-method")?,
     };
     let first_pools = FirstPools::new(&arguments.pool_cidr, arguments.pool_ipip_mode);
-    let first_pools = first_pools.map_err(anyhow::Error::msg).context("--pool-cidr")?;
+    let mut first_pools = first_pools.map_err(anyhow::Error::msg).context("--pool-cidr")?;
     let mut voice = Voice { startup_taint: arguments.startup_taint, ..Voice::default() };
     voice.silent.extend(arguments.without_reports);
     if arguments.pod_ip_annotations {
         voice.silent.remove(&ReportKind::Pods);
     }
+    if mode == Mode::PolicyOnly {
+        // What is said of the node's network is another's business.
+        voice.silent.extend([ReportKind::Condition, ReportKind::Taint, ReportKind::Annotations, ReportKind::Pods]);
+        first_pools = None;
+    }
     let Arguments { state_dir, record, objects, .. } = arguments;
     let objects = server.map_or(run::Objects::Directory(objects), run::Objects::Kubernetes);
-    let options = run::Options { node, objects, state_dir, record, first_pools, cni, autodetection, voice };
+    let options = run::Options { node, objects, state_dir, record, first_pools, cni, autodetection, voice, mode };
     match agent::speaker::sockopt::raise_descriptors() {
         Ok(most) => tracing::debug!(most, "open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),

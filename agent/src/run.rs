@@ -11,7 +11,7 @@ use model::{NodeName, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api_server::ApiServer;
-use crate::apply::{Done, Shared, Worker, cni, first_pool, names};
+use crate::apply::{Done, Shared, Worker, bridged, cni, first_pool, names};
 use crate::fact::{Fact, Source};
 use crate::plan::first_pool::FirstPools;
 use crate::plan::report::{Reports, Voice};
@@ -19,8 +19,8 @@ pub use crate::reconcile::Status;
 use crate::reconcile::{Birth, Reconciler, Recorder, rules};
 use crate::speaker::{self, Batch, Listen, Wanted};
 use crate::watch::{self as watchers, routers::Routers};
-use crate::world::Autodetection;
 use crate::world::cni::Installed;
+use crate::world::{Autodetection, Mode};
 
 /// Facts that may wait: more than that and the sources wait.
 const FACTS: usize = 8192;
@@ -52,6 +52,8 @@ pub struct Options {
     pub autodetection: Autodetection,
     /// `--without-reports` and the like.
     pub voice: Voice,
+    /// `--policy-only`.
+    pub mode: Mode,
 }
 
 /// Where the objects are.
@@ -159,10 +161,10 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
         boot: std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?,
         worker,
         blocks: match &options.objects {
-            Objects::Kubernetes(api) => {
+            Objects::Kubernetes(api) if options.mode == Mode::Network => {
                 Some(crate::apply::blocks::Hand::start(api, options.node.clone(), facts.clone()))
             }
-            Objects::Directory(_) => None,
+            _ => None,
         },
         recorder: options.record.as_ref().map(record).transpose()?,
         voice: options.voice.clone(),
@@ -183,6 +185,10 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     let (ending, ended) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let mut core = Reconciler::new(birth);
+    if options.mode == Mode::PolicyOnly {
+        core.learn(Fact::Mode(options.mode), Time::START);
+        bridged::see_bridged_packets();
+    }
     if options.autodetection != Autodetection::default() {
         core.learn(Fact::Autodetection(options.autodetection.clone()), Time::START);
     }

@@ -5,7 +5,7 @@
 use agent::fact::{Fact, ObjectFact};
 use agent::plan::desired::Desired;
 use agent::plan::firewall::{Firewall, asks_for_base, base, everything};
-use agent::world::{Dirty, World};
+use agent::world::{Dirty, Mode, World};
 use bgp::config::Start;
 use dataplane::ruleset::Ruleset;
 use ipam::{Lease, Record};
@@ -296,4 +296,22 @@ fn a_pod_sends_from_further_sources_where_its_annotation_and_the_node_allow_it()
     assert_eq!(node.lines(further).len(), 1, "{}", node.table);
     node.detach("a");
     assert!(node.lines(further).is_empty());
+}
+
+#[test]
+fn where_another_plugin_wires_the_pods_they_are_known_by_their_addresses() {
+    let mut node = Node::new();
+    let dirty = node.world.learn(Fact::Mode(Mode::PolicyOnly));
+    node.firewall = Firewall::default();
+    node.table = Ruleset::default();
+    node.settle(&dirty);
+    node.learn(&policy("web", WEB));
+    node.learn(&pod("a", "n1", "web", "10.9.1.2"));
+    node.learn(&pod("there", "n2", "web", "10.9.2.2"));
+    let map = node.lines("map ingress4");
+    assert!(map.len() == 1 && map[0].contains("10.9.1.2 : goto i-") && !map[0].contains("10.9.2.2"), "{}", node.table);
+    assert!(node.lines("chain prerouting").is_empty(), "how pods are wired is not ours to guard");
+    node.forget(Kind::Pod, "a");
+    assert_eq!(node.lines("map egress4"), ["map egress4 { type ipv4_addr : verdict;  }"]);
+    assert!(node.lines("chain i-").is_empty());
 }

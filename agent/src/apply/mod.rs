@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod blocks;
+pub mod bridged;
 pub mod cluster;
 pub mod cni;
 pub mod first_pool;

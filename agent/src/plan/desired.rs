@@ -12,7 +12,7 @@ use super::bgp::{BgpPlan, bgp};
 use super::encap::tunnel;
 use super::nat::nat;
 use super::routes::{RoutePlan, Router, prefixes};
-use crate::world::{Dirty, DirtyRoutes, World};
+use crate::world::{Dirty, DirtyRoutes, Mode, World};
 
 /// Everything planned.
 #[derive(Debug, Default)]
@@ -49,6 +49,9 @@ pub struct Changed {
 impl Desired {
     /// Plans again what is dirty. `start` is what the speaker was born into.
     pub fn update(&mut self, world: &World, dirty: &Dirty, start: Start) -> Changed {
+        if world.mode == Mode::PolicyOnly {
+            return Changed::default();
+        }
         let mut changed = Changed { places: dirty.installed.clone(), ..Changed::default() };
         if dirty.bgp {
             let plan = Some(bgp(world, start));

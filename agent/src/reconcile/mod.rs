@@ -31,7 +31,7 @@ use crate::fact::{ApiServerState, Fact, Source};
 use crate::plan::bgp::BgpPlan;
 use crate::plan::desired::Desired;
 use crate::plan::report::Voice;
-use crate::world::{Dirty, World};
+use crate::world::{Dirty, Mode, World};
 use flight::Flight;
 pub use foresee::proposed;
 use history::History;
@@ -227,7 +227,8 @@ impl Reconciler {
             self.reporting.touched |= changed.bgp;
             self.places.extend(changed.places);
             // Also where the plan is as before: the kernel may have changed under it.
-            let tunnel = self.desired.tunnel.is_some() || self.world.kernel.link(kernel::TUNNEL).is_some();
+            let ours = self.world.mode == Mode::Network;
+            let tunnel = self.desired.tunnel.is_some() || ours && self.world.kernel.link(kernel::TUNNEL).is_some();
             self.tunnel.wanted |= dirty.tunnel && tunnel;
             self.plan_rules(&dirty);
             self.forwarding.wanted |= changed.forwarding;
@@ -339,6 +340,9 @@ impl Reconciler {
         }
         if let Some(reading) = self.still_reading() {
             return Some(reading);
+        }
+        if self.world.mode == Mode::PolicyOnly {
+            return None;
         }
         let Some(node) = self.world.objects.node(&self.world.node) else {
             return Some(format!("there is no Node {}: its pod CIDRs are not known", self.world.node));

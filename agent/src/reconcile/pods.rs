@@ -10,6 +10,7 @@ use model::api::{Answer, Attach, Attached, Check, Detach, Gc, RefusalCode, Reply
 use super::{Reconciler, refuse};
 use crate::fact::{Fact, Source};
 use crate::plan::{mtu, pods};
+use crate::world::Mode;
 
 /// How often leases without a link are looked at again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -21,6 +22,12 @@ impl Reconciler {
         }
         if let Some(message) = self.not_ready() {
             return refuse(RefusalCode::TryAgain, message);
+        }
+        if self.world.mode == Mode::PolicyOnly {
+            return refuse(
+                RefusalCode::Invalid,
+                "this agent enforces policies only (--policy-only): pods are another plugin's",
+            );
         }
         if self.is_unseen(&attach) {
             self.unseen_pods += 1;

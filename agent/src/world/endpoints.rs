@@ -84,6 +84,21 @@ impl Endpoints {
         touched
     }
 
+    /// A pod that is not ours to wire has these addresses; its name stands for its link.
+    pub fn place(&mut self, pod: &PodRef, addresses: &[IpAddr]) -> Touched {
+        let name = pod.to_string();
+        let attachment = Attachment { container_id: String::new(), ifname: String::new() };
+        match addresses.is_empty() {
+            true => drop(self.held.remove(&name)),
+            false => {
+                let held = Held { pod: Some(pod.clone()), addresses: addresses.to_vec() };
+                self.held.insert(name.clone(), BTreeMap::from([(attachment, held)]));
+            }
+        }
+        self.renew(&name);
+        Touched { interfaces: BTreeSet::from([name]), pods: BTreeSet::from([pod.clone()]) }
+    }
+
     fn renew(&mut self, name: &str) {
         let before = self.interfaces.remove(name);
         if let Some(pod) = before.and_then(|interface| interface.pod)

@@ -6,6 +6,7 @@ pub mod cni;
 pub mod endpoints;
 pub mod kernel;
 pub mod learned;
+pub mod mode;
 pub mod objects;
 pub mod policies;
 
@@ -15,14 +16,15 @@ use std::num::NonZeroU32;
 
 use dataplane::actual::KernelEvent;
 use dataplane::want::RouteKey;
-use model::object::Object;
-use model::{NodeName, Prefix};
+use model::object::{Kind, Object, Pod};
+use model::{NodeName, PodRef, Prefix};
 
 use crate::fact::{ApiServerState, Fact, Source};
 pub use autodetection::Autodetection;
 pub use endpoints::Endpoints;
 pub use kernel::Kernel;
 pub use learned::Learned;
+pub use mode::Mode;
 pub use objects::Objects;
 pub use policies::Policies;
 
@@ -34,6 +36,8 @@ pub const ROUTERS_OF_A_LINK: usize = 4;
 pub struct World {
     /// Who we are.
     pub node: NodeName,
+    /// How much of its network is ours.
+    pub mode: Mode,
     /// How its addresses are to be found.
     pub autodetection: Autodetection,
     /// The configuration.
@@ -141,6 +145,7 @@ impl World {
     /// Knows nothing but its name.
     pub fn new(node: NodeName) -> World {
         World {
+            mode: Mode::default(),
             autodetection: Autodetection::default(),
             objects: Objects::default(),
             api_server: None,
@@ -165,6 +170,10 @@ impl World {
                 self.autodetection = autodetection;
                 Dirty::everything()
             }
+            Fact::Mode(mode) => {
+                self.mode = mode;
+                Dirty::everything()
+            }
             Fact::Object(mut fact) => {
                 if let Object::EndpointSlice(slice) = &mut fact.object {
                     // A cluster has many endpoints; which are ready is asked of this node only.
@@ -176,11 +185,21 @@ impl World {
                     fact.written = serde_json::Value::Null;
                 }
                 self.policies.learn(&fact.object);
-                Dirty { policies: true, ..Dirty::nothing() }.and(self.objects.learn(*fact))
+                let dirty = match &fact.object {
+                    Object::Pod(pod) => self.place(&pod.reference(), Some(pod)),
+                    _ => Dirty::nothing(),
+                };
+                Dirty { policies: true, ..dirty }.and(self.objects.learn(*fact))
             }
             Fact::ObjectGone(key) => {
                 self.policies.forget(&key);
-                Dirty { policies: true, ..Dirty::nothing() }.and(self.objects.forget(&key))
+                let dirty = match (key.kind, &key.namespace) {
+                    (Kind::Pod, Some(namespace)) => {
+                        self.place(&PodRef { namespace: namespace.clone(), name: key.name.clone() }, None)
+                    }
+                    _ => Dirty::nothing(),
+                };
+                Dirty { policies: true, ..dirty }.and(self.objects.forget(&key))
             }
             Fact::ObjectErrors(errors) => {
                 self.objects.errors = errors;
@@ -227,6 +246,17 @@ impl World {
     /// Whether this source has told all it had at first.
     pub fn is_in_sync(&self, source: Source) -> bool {
         self.synced.contains(&source)
+    }
+
+    /// A pod that another plugin has wired is where the API says.
+    fn place(&mut self, reference: &PodRef, pod: Option<&Pod>) -> Dirty {
+        if self.mode != Mode::PolicyOnly {
+            return Dirty::nothing();
+        }
+        let here = pod.filter(|pod| pod.node.as_ref() == Some(&self.node) && !pod.host_network && !pod.ended);
+        let touched = self.endpoints.place(reference, here.map(|pod| pod.addresses.as_slice()).unwrap_or_default());
+        self.policies.attach(reference, self.endpoints.addresses_of(reference));
+        Dirty { interfaces: touched.interfaces, ..Dirty::nothing() }
     }
 
     fn learn_kernel(&mut self, event: KernelEvent) -> Dirty {

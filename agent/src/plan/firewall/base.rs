@@ -12,7 +12,7 @@ use model::object::{ALLOWED_SOURCES, EndpointToHost, SourceSpoofing};
 use model::{Family, Prefix};
 use policy::program::Program;
 
-use crate::world::World;
+use crate::world::{Mode, World};
 
 use super::chains::{Way, denied, of_family, own};
 use super::hosts::{Hosts, hosts};
@@ -63,6 +63,8 @@ pub struct Base {
     pub further_sources: BTreeSet<(String, Prefix)>,
     /// The node's own links that policies are about.
     pub hosts: Hosts,
+    /// By what a pod is known.
+    pub mode: Mode,
 }
 
 /// Whether something may be.
@@ -112,6 +114,7 @@ pub fn base(world: &World, program: &Program, nat: &Nat, tunnel: Option<&Tunnel>
             _ => BTreeSet::new(),
         },
         hosts: hosts(world, program),
+        mode: world.mode,
     }
 }
 
@@ -133,14 +136,21 @@ pub fn sources(family: Family) -> String {
 }
 
 /// The names of sets and maps that pods come and go in: empty here.
-pub fn of_pods() -> Ruleset {
+pub fn of_pods(mode: Mode) -> Ruleset {
     let mut table = Ruleset::default();
     for family in Family::ALL {
         table.sets.insert(sources(family), Set::new(KeyType::InterfaceAddress(family)));
         table.sets.insert(own(family), Set::new(KeyType::Pair(family)));
     }
     for name in [EGRESS, INGRESS] {
-        table.maps.insert(name.into(), VerdictMap::new(MapKey::Interface));
+        match mode {
+            Mode::Network => _ = table.maps.insert(name.into(), VerdictMap::new(MapKey::Interface)),
+            Mode::PolicyOnly => {
+                for family in Family::ALL {
+                    table.maps.insert(of_family(name, family), VerdictMap::new(MapKey::Address(family)));
+                }
+            }
+        }
     }
     for way in [Way::Egress, Way::Ingress] {
         table.chains.insert(way.denied().into(), denied(way).into());
@@ -151,6 +161,9 @@ pub fn of_pods() -> Ruleset {
 impl Base {
     /// Its chains, and the sets that are theirs alone.
     pub fn table(&self) -> Ruleset {
+        if self.mode == Mode::PolicyOnly {
+            return self.by_address();
+        }
         let mut table = Ruleset::treating(&self.nat).unwrap_or_default();
         if let Some(from) = &self.tunnel_from {
             table.sets.insert(NODES.into(), Set::prefixes(Family::Ipv4, from));
@@ -158,6 +171,26 @@ impl Base {
         table.chains.insert(SOURCES.into(), Chain::base(Hook::filter(PREROUTING, RAW), self.guard()).into());
         table.chains.insert(FILTER.into(), Chain::base(Hook::filter(FORWARD, BEFORE_FILTER), self.filter()).into());
         table.chains.insert(LOCAL.into(), Chain::base(Hook::filter(INPUT, BEFORE_FILTER), self.local()).into());
+        self.hosts.lay(&mut table);
+        table
+    }
+
+    /// Where another plugin wires the pods, they are known by their addresses, and how they are wired is not ours to guard.
+    fn by_address(&self) -> Ruleset {
+        let mut table = Ruleset::default();
+        let asked = |family, end, map| {
+            Rule::of([expr::family(family), expr::address_vmap(family, end, &of_family(map, family))])
+        };
+        let established = || Rule::of([expr::ct_established(), expr::accept()]);
+        let egress = || Family::ALL.map(|family| asked(family, End::Source, EGRESS));
+        let ingress = Family::ALL.map(|family| asked(family, End::Destination, INGRESS));
+        let filter = [established()].into_iter().chain(egress()).chain(ingress);
+        let mut local = vec![established()];
+        local.extend(neighbours());
+        local.extend(egress());
+        local.extend(self.hosts.local());
+        table.chains.insert(FILTER.into(), Chain::base(Hook::filter(FORWARD, BEFORE_FILTER), filter).into());
+        table.chains.insert(LOCAL.into(), Chain::base(Hook::filter(INPUT, BEFORE_FILTER), local).into());
         self.hosts.lay(&mut table);
         table
     }
@@ -225,6 +258,16 @@ impl Base {
 
 fn from_pod() -> Part {
     expr::iifname_prefix(CALI, Sense::Is)
+}
+
+/// What keeps any link going.
+fn neighbours() -> impl Iterator<Item = Rule> {
+    let kind = Load::Payload { base: Header::Transport, offset: 0, length: 1 };
+    OF_LINK.into_iter().map(move |(first, last)| {
+        let between = Expression::Between(Register(0), Sense::Is, vec![first], vec![last]);
+        let of_kind = vec![Expression::Load(kind, Register(0)), between];
+        Rule::of([expr::family(Family::Ipv6), expr::protocol(ICMPV6, Sense::Is), of_kind, expr::accept()])
+    })
 }
 
 /// What keeps the link with a pod going, from these sources.

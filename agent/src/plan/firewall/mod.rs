@@ -10,6 +10,7 @@ mod draft;
 mod hosts;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use dataplane::ruleset::{Key, KeyType, Range, Ruleset, Set, Transaction, Verdict, apart};
 use model::object::SourceSpoofing;
@@ -23,7 +24,7 @@ pub use draft::Touched;
 
 use crate::world::endpoints::{Endpoints, Interface};
 use crate::world::{Dirty, World};
-use chains::{own, set_name};
+use chains::{of_family, own, set_name};
 use draft::Draft;
 
 /// What the table is to hold.
@@ -78,7 +79,7 @@ impl Firewall {
         let before = std::mem::replace(&mut self.hosts, hosts);
         before.iter().for_each(|(way, key)| self.let_go(*way, key));
         let mut table = base.table();
-        let of_pods = base::of_pods();
+        let of_pods = base::of_pods(base.mode);
         for (name, map) in of_pods.maps {
             if !self.table().maps.contains_key(&name) {
                 self.draft.map(&name, Some(map));
@@ -223,10 +224,23 @@ impl Firewall {
         }
         match interface {
             Some(interface) => self.lead(name, interface),
-            None => [base::EGRESS, base::INGRESS]
-                .into_iter()
-                .for_each(|map| self.draft.lead(map, Key::Interface(name.into()), None)),
+            None => {
+                for map in [base::EGRESS, base::INGRESS] {
+                    self.draft.lead(map, Key::Interface(name.into()), None);
+                }
+            }
         }
+        let stays = |address: &IpAddr| interface.is_some_and(|interface| interface.addresses.contains(address));
+        for address in before.iter().flat_map(|before| &before.addresses).filter(|address| !stays(address)) {
+            self.lead_address(*address, None, None);
+        }
+    }
+
+    /// Where pods are known by their addresses: which the maps for that say.
+    fn lead_address(&mut self, address: IpAddr, egress: Option<Verdict>, ingress: Option<Verdict>) {
+        let family = Family::of(address);
+        self.draft.lead(&of_family(base::EGRESS, family), Key::Address(address), egress);
+        self.draft.lead(&of_family(base::INGRESS, family), Key::Address(address), ingress);
     }
 
     /// Where packets by an interface go, either way.
@@ -237,6 +251,9 @@ impl Firewall {
             chains.and_then(|chains| chains.ingress.as_ref()).map(|key| Verdict::Goto(Way::Ingress.name(key)));
         let place = || Key::Interface(name.into());
         let (egress, ingress) = (egress.unwrap_or(Verdict::Continue), ingress.unwrap_or(Verdict::Accept));
+        for address in &interface.addresses {
+            self.lead_address(*address, Some(egress.clone()), Some(ingress.clone()));
+        }
         self.draft.lead(base::EGRESS, place(), Some(egress));
         self.draft.lead(base::INGRESS, place(), Some(ingress));
     }
