@@ -27,4 +27,5 @@ pub mod router;
 pub mod traffic;
 pub mod trial;
 pub mod tshark;
+pub mod two_pods;
 pub mod wait;

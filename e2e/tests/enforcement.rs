@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::lab::{self, POD_NAMESPACE};
-use e2e::plan::{Family, Shape};
+use e2e::lab;
+use e2e::plan::Family;
 use e2e::trial::Trial;
-use e2e::wait;
+use e2e::{two_pods, wait};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Nobody may come in.
@@ -21,17 +21,7 @@ struct TwoPods {
 
 impl TwoPods {
     fn up() -> Result<TwoPods> {
-        let trial = Trial::planned(Shape::Tor, |plan| plan.nodes = 1)?;
-        trial.up_without_pods()?;
-        let node = trial.node(1);
-        for pod in ["a", "b"] {
-            let (name, host) = (format!("n1-{pod}"), node.name());
-            let meta = format!("{{name: {name}, namespace: {POD_NAMESPACE}, labels: {{name: {pod}}}}}");
-            let text = format!("apiVersion: v1\nkind: Pod\nmetadata: {meta}\nspec: {{nodeName: {host}}}");
-            node.objects()?.write(&name, &text)?;
-        }
-        trial.attach(1, "a")?;
-        let b = lab::address(&trial.attach(1, "b")?, Family::V4)?;
+        let (trial, b) = two_pods::up()?;
         Ok(TwoPods { trial, b })
     }
 
