@@ -143,6 +143,39 @@ fn kinds_that_a_ready_server_does_not_know_are_not_waited_for_and_are_read_when_
 }
 
 #[test]
+fn policies_of_the_cluster_are_missed_by_nobody_and_read_when_their_kind_comes() {
+    let server = Server::start();
+    let mut heard = Heard::of(&server);
+    let told = heard.until_in_sync();
+    let last = told.iter().rev().find(|word| word.starts_with("server")).expect("a word");
+    assert!(last.contains("unlisted []") && !last.contains("ClusterNetworkPolicy"), "{last}");
+    let spec = json!({"tier": "Admin", "priority": 1, "subject": {"namespaces": {}}});
+    let policies = "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies";
+    server.put(policies, json!({"metadata": {"name": "a"}, "spec": spec}));
+    assert_eq!(heard.objects_until("+ ClusterNetworkPolicy/a"), ["+ ClusterNetworkPolicy/a"]);
+}
+
+#[test]
+fn policies_of_the_older_storage_go_by_the_names_that_users_gave_them() {
+    let server = Server::start();
+    let (present, older) = ["projectcalico.org/v3", "crd.projectcalico.org/v1"]
+        .map(|group| format!("/apis/{group}/globalnetworkpolicies"))
+        .into();
+    let policy = |name: &str, order: u32| json!({"metadata": {"name": name}, "spec": {"order": order}});
+    server.put(&older, policy("default.dns", 1));
+    let mut heard = Heard::of(&server);
+    let told = heard.until_in_sync();
+    assert!(told.contains(&"+ GlobalNetworkPolicy/dns".to_string()), "{told:#?}");
+    // The newer group's is another object by its stored name, and the same to users.
+    server.put(&present, policy("dns", 2));
+    heard.objects_until("+ GlobalNetworkPolicy/dns");
+    server.delete(&present, "dns");
+    heard.objects_until("+ GlobalNetworkPolicy/dns");
+    server.delete(&older, "default.dns");
+    heard.objects_until("- GlobalNetworkPolicy/dns");
+}
+
+#[test]
 fn a_server_that_has_just_begun_makes_no_kind_absent() {
     let server = Server::start();
     server.ready(false);

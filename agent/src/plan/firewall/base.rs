@@ -8,7 +8,7 @@ use dataplane::ruleset::{
     Rule, Ruleset, Sense, Set, VerdictMap, expr,
 };
 use dataplane::want::{Nat, Tunnel};
-use model::object::{ALLOWED_SOURCES, EndpointToHost, SourceSpoofing};
+use model::object::{EndpointToHost, SourceSpoofing};
 use model::{Family, Prefix};
 use policy::program::Program;
 
@@ -123,9 +123,8 @@ fn further_sources(world: &World) -> BTreeSet<(String, Prefix)> {
     let mut further = BTreeSet::new();
     for (name, interface) in world.endpoints.interfaces() {
         let pod = interface.pod.as_ref().and_then(|pod| world.objects.pod(pod));
-        let text = pod.and_then(|pod| pod.meta.annotations.get(ALLOWED_SOURCES));
-        let prefixes: Vec<Prefix> = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        further.extend(prefixes.into_iter().map(|prefix| (name.clone(), prefix)));
+        let prefixes = pod.into_iter().flat_map(|pod| &pod.allowed_sources);
+        further.extend(prefixes.map(|prefix| (name.clone(), *prefix)));
     }
     further
 }
