@@ -191,7 +191,7 @@ fn behind_extensions(mut protocol: u8, mut rest: &[u8]) -> (u8, Option<&[u8]>) {
         let octets = match protocol {
             FRAGMENT if u16_at(rest, 2).is_none_or(|offset| offset >> 3 != 0) => return (next, None),
             FRAGMENT => 8,
-            // RFC 4302 §2.2: in units of 4 octets, less 2.
+            // Of an authentication header: in units of 4 octets, less 2.
             AUTHENTICATION => (usize::from(length) + 2) * 4,
             other if OTHERS.contains(&other) => (usize::from(length) + 1) * 8,
             _ => return (protocol, Some(rest)),
