@@ -67,6 +67,8 @@ pub struct Engine {
     homes: BTreeMap<EndpointKey, Id>,
     /// Attached pods whose objects were not seen yet.
     unknown: BTreeSet<PodRef>,
+    /// Whether policies came or went, of which some may be about them.
+    unknown_stale: bool,
     program: Program,
     chain_users: HashMap<ChainKey, usize>,
     /// Classes whose chains have to be compiled.
@@ -123,6 +125,7 @@ impl Engine {
             local_index: Buckets::default(),
             homes: BTreeMap::new(),
             unknown: BTreeSet::new(),
+            unknown_stale: false,
             program: Program::default(),
             chain_users: HashMap::new(),
             dirty: BTreeSet::new(),
@@ -168,6 +171,9 @@ impl Engine {
         let mut idle = before;
         for class in std::mem::take(&mut self.dirty) {
             self.compile(class, &mut delta, &mut idle);
+        }
+        if std::mem::take(&mut self.unknown_stale) {
+            self.touched.extend(self.unknown.iter().cloned().map(EndpointKey::Pod));
         }
         for endpoint in std::mem::take(&mut self.touched) {
             self.dispatch(endpoint, &mut delta, &mut idle);
@@ -314,7 +320,7 @@ impl Engine {
         if !self.policies.enter(id) {
             return;
         }
-        self.touched.extend(self.unknown.iter().cloned().map(EndpointKey::Pod));
+        self.unknown_stale = true;
         let Some(state) = self.policies.at(id) else { return };
         let candidates = shortest(&self.local_index, &found_at(&state.policy.subject, &self.places));
         let about = |class: &Id| {
@@ -333,7 +339,7 @@ impl Engine {
             self.end(id, class);
         }
         self.policies.leave(id);
-        self.touched.extend(self.unknown.iter().cloned().map(EndpointKey::Pod));
+        self.unknown_stale = true;
     }
 
     /// An endpoint of this node is in a class.
