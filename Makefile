@@ -15,6 +15,9 @@
 #   make bench-bgp  BGP under load beside BIRD, FRR, GoBGP and OpenBGPD; writes docs/bench.md (half an hour),
 #                   and fails if a promise in it is missed
 #                   ROUNDS=3  LOADS=feeder-100k,mesh-200 (some only: printed, not written)
+#   make bench-policy  what policies cost: packets, changes, beginnings, memory; writes docs/bench-policy.md, and fails if
+#                   a promise in it is missed
+#                   ROUNDS=5
 
 SHAPE ?= tor
 TOR ?= bird
@@ -36,7 +39,7 @@ IMAGE_ARCH := $(if $(filter aarch64,$(shell uname -m)),arm64,amd64)
 # A test that fails says why; where in the code it stood is noise.
 export RUST_LIB_BACKTRACE = 0
 
-.PHONY: lab lab-down test cluster cluster-image cluster-down test-cluster check interop bench bench-bgp tools docs
+.PHONY: lab lab-down test cluster cluster-image cluster-down test-cluster check interop bench bench-bgp bench-policy tools docs
 .DEFAULT_GOAL := test
 
 lab: tools
@@ -114,6 +117,12 @@ bench-bgp: tools
 	@cargo build --release --package margay-agent --example speaker
 	@$(SUDO) $(TARGET)/release/margay-lab install tests
 	@$(SUDO) $(TARGET)/release/margay-bench-bgp --rounds $(or $(ROUNDS),3) --records $(TARGET)/bench-bgp.jsonl $(if $(LOADS),--only $(LOADS),--docs docs)
+
+bench-policy: tools
+	@cargo build --release $(SHIPPED) --package e2e
+	@cargo build --release --package margay-agent --example rules
+	@$(SUDO) $(TARGET)/release/margay-lab install lab
+	@$(SUDO) $(TARGET)/release/margay-bench-policy --rounds $(or $(ROUNDS),5) --page docs/bench-policy.md
 
 tools:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust with https://rustup.rs, then run this again"; exit 1; }

@@ -19,6 +19,7 @@ pub mod objects;
 pub mod packages;
 pub mod plan;
 pub mod pods;
+pub mod policy_bench;
 pub mod prober;
 pub mod process;
 pub mod programs;

@@ -31,6 +31,18 @@ use crate::programs::Programs;
 /// How long all sessions may take to come up.
 const CONNECT: Duration = Duration::from_secs(90);
 
+/// Where figures come from: processors, memory, kernel.
+pub fn machine() -> Result<String> {
+    let processors = std::thread::available_parallelism()?;
+    let memory = fs::read_to_string("/proc/meminfo")?;
+    let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib: f64 = total.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0.0);
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    // What follows says how somebody has built it.
+    let release = release.trim().split('-').next().unwrap_or_default();
+    Ok(format!("{processors} processors, {:.0} GiB, Linux {release}", kib / 1048576.0))
+}
+
 /// Which loads, and how often.
 #[derive(Debug, Clone)]
 pub struct Plan {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use e2e::bgp_bench::report::{Medians, Origin, page, plot, promises};
-use e2e::bgp_bench::{Contestant, Plan, read, run, scenario, versions};
+use e2e::bgp_bench::{Contestant, Plan, machine, read, run, scenario, versions};
 
 /// Measures margay and four other BGP speakers as the same router under the same loads, taking turns.
 #[derive(Debug, Parser)]
@@ -114,15 +114,4 @@ fn measure(arguments: &Arguments) -> Result<()> {
             Ok(())
         },
     )
-}
-
-fn machine() -> Result<String> {
-    let processors = std::thread::available_parallelism()?;
-    let memory = fs::read_to_string("/proc/meminfo")?;
-    let total = memory.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib: f64 = total.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0.0);
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    // What follows says how somebody has built it.
-    let release = release.trim().split('-').next().unwrap_or_default();
-    Ok(format!("{processors} processors, {:.0} GiB, Linux {release}", kib / 1048576.0))
 }
