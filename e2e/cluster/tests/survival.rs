@@ -124,7 +124,9 @@ impl<'a> StaticPod<'a> {
         pod["metadata"]["namespace"] = json!(trial.namespace);
         let text = pod.to_string();
         trial.afterwards("no static pod", |cluster| cluster.node("n2").stdout(&["rm", "-f", Self::FILE]).map(|_| ()));
-        let write = format!("cat > {file}.part <<'END'\n{text}\nEND\nmv {file}.part {file}", file = Self::FILE);
+        // The kubelet reads every file of the folder but those whose name begins with a dot: any other unfinished one is a pod too.
+        let part = Self::FILE.replace("static.json", ".static.part");
+        let write = format!("cat > {part} <<'END'\n{text}\nEND\nmv {part} {file}", file = Self::FILE);
         trial.cluster.node("n2").stdout(&["sh", "-c", &write])?;
         Ok(Self { trial })
     }
