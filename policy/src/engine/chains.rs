@@ -55,7 +55,7 @@ pub fn chain(
         tier.items.extend(steps.map(Item::Step));
         // Before its time, a packet that nothing decides goes on its way.
         let may_deny = matches!(stage, Stage::Local | Stage::Forwarded);
-        let denies = may_deny && policies.tier(&policy.tier).is_some_and(|(_, action)| action == DefaultAction::Deny);
+        let denies = may_deny && policies.end(&policy.tier) == DefaultAction::Deny;
         match &mut tier.end {
             End::Deny { policies } => policies.push(policy.key.clone()),
             end if denies => *end = End::Deny { policies: vec![policy.key.clone()] },

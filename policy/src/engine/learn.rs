@@ -305,7 +305,6 @@ impl Engine {
                 return;
             }
             self.leave(id);
-            self.policies.remove(id);
         }
         let id = self.policies.insert(policy);
         self.enter(id);
@@ -314,19 +313,12 @@ impl Engine {
     fn forget_policy(&mut self, key: &ObjectKey) {
         let Some(id) = self.policies.id(key) else { return };
         self.leave(id);
-        self.policies.remove(id);
     }
 
     /// The tier of policies came, went, or is another.
     fn reorder(&mut self, policies: Vec<Id>) {
         for id in policies {
-            let is_there = self.policies.at(id).is_some_and(|state| self.policies.tier(&state.policy.tier).is_some());
-            if is_there {
-                self.enter(id);
-                self.dirty.extend(self.policies.at(id).map(|state| &state.classes).into_iter().flatten());
-            } else {
-                self.leave(id);
-            }
+            self.dirty.extend(self.policies.at(id).map(|state| &state.classes).into_iter().flatten());
         }
     }
 }

@@ -315,11 +315,8 @@ impl Engine {
         }
     }
 
-    /// Puts a policy in force, and finds the classes of this node that it is about.
+    /// Finds the classes of this node that a new policy is about.
     fn enter(&mut self, id: Id) {
-        if !self.policies.enter(id) {
-            return;
-        }
         self.unknown_stale = true;
         let Some(state) = self.policies.at(id) else { return };
         let candidates = shortest(&self.local_index, &found_at(&state.policy.subject, &self.places));
@@ -332,13 +329,13 @@ impl Engine {
         }
     }
 
-    /// Takes a policy out of force.
+    /// Forgets a policy.
     fn leave(&mut self, id: Id) {
         let classes = self.policies.at(id).map(|state| state.classes.clone()).unwrap_or_default();
         for class in classes {
             self.end(id, class);
         }
-        self.policies.leave(id);
+        self.policies.remove(id);
         self.unknown_stale = true;
     }
 

@@ -25,8 +25,6 @@ pub struct State {
     pub sets: Vec<Id>,
     /// Its steps, for each direction: while it is about a class.
     pub templates: [Vec<Template>; 2],
-    /// Whether its tier is there.
-    in_force: bool,
 }
 
 impl State {
@@ -68,18 +66,23 @@ impl Policies {
         self.by_key.get(key).copied()
     }
 
-    /// Keeps a policy; it is in force only after [`Policies::enter`].
+    /// Keeps a policy, and puts it in force, whether its tier is there or not: what is to forbid does so from the start.
     pub fn insert(&mut self, policy: Policy) -> Id {
         let (key, tier) = (policy.key.clone(), policy.tier.clone());
+        let (spots, places) = (choice_spots(&policy.subject), maybe(&policy));
         let templates = [Vec::new(), Vec::new()];
-        let state = State { policy, classes: BTreeSet::new(), sets: Vec::new(), templates, in_force: false };
+        let state = State { policy, classes: BTreeSet::new(), sets: Vec::new(), templates };
         let id = self.states.insert(state);
         self.by_key.insert(key, id);
         self.of_tier.entry(tier).or_default().insert(id);
+        self.waiting.insert(&spots, &id);
+        for place in places {
+            *self.maybe.entry(place).or_default() += 1;
+        }
         id
     }
 
-    /// Forgets a policy that is not in force.
+    /// Forgets a policy that is about no class any more.
     pub fn remove(&mut self, id: Id) {
         let Some(state) = self.states.remove(id) else { return };
         self.by_key.remove(&state.policy.key);
@@ -89,27 +92,6 @@ impl Policies {
                 self.of_tier.remove(&state.policy.tier);
             }
         }
-    }
-
-    /// Puts a policy in force, if its tier is there; whether it is.
-    pub fn enter(&mut self, id: Id) -> bool {
-        let Some(state) = self.states.at_mut(id) else { return false };
-        let there = self.tiers.contains_key(&state.policy.tier) || Tier::known(&state.policy.tier).is_some();
-        if !there || state.in_force {
-            return there;
-        }
-        state.in_force = true;
-        self.waiting.insert(&choice_spots(&state.policy.subject), &id);
-        for place in maybe(&state.policy) {
-            *self.maybe.entry(place).or_default() += 1;
-        }
-        true
-    }
-
-    /// Takes a policy out of force.
-    pub fn leave(&mut self, id: Id) {
-        let Some(state) = self.states.at_mut(id).filter(|state| state.in_force) else { return };
-        state.in_force = false;
         self.waiting.remove(&choice_spots(&state.policy.subject), &id);
         for place in maybe(&state.policy) {
             if let Some(count) = self.maybe.get_mut(&place) {
@@ -136,8 +118,13 @@ impl Policies {
     }
 
     /// Order and default action of a tier that is there.
-    pub fn tier(&self, name: &str) -> Option<(Order, DefaultAction)> {
+    fn tier(&self, name: &str) -> Option<(Order, DefaultAction)> {
         self.tiers.get(name).copied().or_else(|| Tier::known(name))
+    }
+
+    /// What becomes of a packet at the end of a tier; of one that is not there it is dropped.
+    pub fn end(&self, name: &str) -> DefaultAction {
+        self.tier(name).map_or(DefaultAction::Deny, |(_, action)| action)
     }
 
     /// Whether there is an enforced policy that may be about a pod of a namespace of which no more is known.
@@ -159,7 +146,8 @@ impl Policies {
     }
 
     fn order(&self, one: &Policy, other: &Policy) -> Ordering {
-        let place = |policy: &Policy| self.tier(&policy.tier).map_or(Order::LAST, |(order, _)| order);
+        // Those that are not there come after all that are.
+        let place = |policy: &Policy| self.tier(&policy.tier).map_or((true, Order::LAST), |(order, _)| (false, order));
         let tiers = || place(one).cmp(&place(other)).then_with(|| one.tier.cmp(&other.tier));
         let names = || one.key.name.cmp(&other.key.name).then_with(|| one.key.namespace.cmp(&other.key.namespace));
         let tiers = if one.tier == other.tier { Ordering::Equal } else { tiers() };

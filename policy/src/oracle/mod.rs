@@ -67,7 +67,8 @@ impl<'a> Oracle<'a> {
         }
     }
 
-    /// The tiers that there are, in the order in which they are asked, with what becomes of a packet at their ends.
+    /// The tiers in the order in which they are asked, with what becomes of a packet at their ends. Those that policies name
+    /// and that are not there come last, by name, and deny.
     fn tiers(&self) -> Vec<(&'a str, DefaultAction)> {
         let of = |object: &'a Object| match object {
             Object::Tier(tier) => Some((tier.order, tier.meta.name.as_str(), tier.default_action)),
@@ -79,7 +80,12 @@ impl<'a> Oracle<'a> {
             tiers.extend(Tier::known(name).filter(|_| !told).map(|(order, action)| (order, name, action)));
         }
         tiers.sort_by_key(|(order, name, _)| (*order, *name));
-        tiers.into_iter().map(|(_, name, action)| (name, action)).collect()
+        let mut named: Vec<&str> = self.0.iter().filter_map(|o| self.place(o)).map(|(tier, _)| tier).collect();
+        named.retain(|name| !tiers.iter().any(|(_, other, _)| other == name));
+        named.sort_unstable();
+        named.dedup();
+        let there = tiers.into_iter().map(|(_, name, action)| (name, action));
+        there.chain(named.into_iter().map(|name| (name, DefaultAction::Deny))).collect()
     }
 
     /// In which tier a policy is that decides, and where there.

@@ -1,0 +1,70 @@
+//! What single policies promise, asked of the program and of the slow evaluator.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use model::Protocol;
+use model::object::{Document, Object, parse};
+use policy::oracle::{Oracle, Whose};
+use policy::{Direction, EndpointKey, Engine, Packet, Verdict};
+
+fn objects(yaml: &str) -> Vec<Object> {
+    let read = |document| match document {
+        Document::Object(found) => found.object,
+        Document::Bad(_, error) => panic!("{error}"),
+    };
+    parse("f.yaml", yaml).documents.into_iter().map(read).collect()
+}
+
+/// What pod `default/p` at 10.0.0.1 may do on a TCP port, as both say.
+fn verdict(objects: &[Object], direction: Direction, other: &str, port: u16) -> Verdict {
+    let pod = objects.iter().find_map(|object| match object {
+        Object::Pod(pod) if pod.meta.name == "p" => Some(pod),
+        _ => None,
+    });
+    let pod = pod.unwrap();
+    let (own, other) = ("10.0.0.1".parse().unwrap(), other.parse().unwrap());
+    let (from, to) = match direction {
+        Direction::Ingress => (other, own),
+        Direction::Egress => (own, other),
+    };
+    let packet = Packet::to_port(from, to, Protocol::TCP, port);
+    let engine = Engine::of(objects);
+    let fast = engine.program().decide(&EndpointKey::Pod(pod.reference()), direction, &packet);
+    let slow = Oracle(objects).decide(Whose::Pod(pod), direction, &packet);
+    assert_eq!(fast.verdict(), slow, "{packet:?}: {fast}");
+    slow
+}
+
+const POD: &str = "
+apiVersion: v1
+kind: Pod
+metadata: {name: p, namespace: default, labels: {a: x}}
+spec: {}
+status: {podIPs: [{ip: 10.0.0.1}]}
+";
+
+fn policy(name: &str, tier: &str, spec: &str) -> String {
+    format!(
+        "---\napiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {{name: {name}}}\n\
+         spec: {{tier: {tier}, selector: all(), {spec}}}\n"
+    )
+}
+
+#[test]
+fn a_policy_of_a_tier_that_is_not_there_is_asked_last_and_its_end_denies() {
+    let missing = policy("m", "missing", "ingress: [{action: Allow, source: {nets: [10.0.0.2/32]}}]");
+    let with = |more: &str| objects(&format!("{POD}{missing}{more}"));
+    let of = |objects: &[Object], other: &str| verdict(objects, Direction::Ingress, other, 80);
+    let alone = with("");
+    assert_eq!(of(&alone, "10.0.0.2"), Verdict::Allowed, "its rules are asked");
+    assert_eq!(of(&alone, "10.0.0.3"), Verdict::Blocked, "it does not fail open");
+
+    let last = "---\napiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: zz}\nspec: {}\n";
+    let of_last = policy("l", "zz", "ingress: [{action: Allow, source: {nets: [10.0.0.3/32]}}, {action: Deny}]");
+    let after = with(&format!("{last}{of_last}"));
+    assert_eq!(of(&after, "10.0.0.3"), Verdict::Allowed, "a tier without order is asked before it");
+    assert_eq!(of(&after, "10.0.0.2"), Verdict::Blocked, "and decides before it");
+
+    let there =
+        "---\napiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: missing}\nspec: {defaultAction: Pass}\n";
+    assert_eq!(of(&with(there), "10.0.0.3"), Verdict::Allowed, "once it is there, it says what its end is");
+}
