@@ -68,3 +68,20 @@ fn a_policy_of_a_tier_that_is_not_there_is_asked_last_and_its_end_denies() {
         "---\napiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: missing}\nspec: {defaultAction: Pass}\n";
     assert_eq!(of(&with(there), "10.0.0.3"), Verdict::Allowed, "once it is there, it says what its end is");
 }
+
+#[test]
+fn a_rule_of_the_cluster_with_a_peer_that_is_not_known_accepts_nothing_and_denies_everything() {
+    let rule = |action: &str| {
+        let spec = format!(
+            "{POD}---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {{name: c}}\n\
+             spec: {{tier: Admin, priority: 1, subject: {{pods: {{}}}}, egress: [\
+             {{action: {action}, to: [{{networks: [10.0.0.2/32]}}, {{strangers: {{}}}}]}}, \
+             {{action: Deny, to: [{{networks: [10.0.0.2/32]}}]}}]}}\n\
+             ---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: default}}\n"
+        );
+        ["10.0.0.2", "192.0.2.1"].map(|other| verdict(&objects(&spec), Direction::Egress, other, 80))
+    };
+    assert_eq!(rule("Accept"), [Verdict::Blocked, Verdict::Allowed], "nobody: the next rule decides");
+    assert_eq!(rule("Deny"), [Verdict::Blocked; 2]);
+    assert_eq!(rule("Pass"), [Verdict::Blocked; 2]);
+}

@@ -1,5 +1,9 @@
 //! `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
 
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::label_selector::LabelSelector;
@@ -125,7 +129,7 @@ enum ActionWire {
     Pass,
 }
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct PeerWire {
     #[serde(default)]
     namespaces: Option<LabelSelector>,
@@ -137,6 +141,9 @@ struct PeerWire {
     networks: Option<Vec<String>>,
     #[serde(default)]
     domain_names: Option<Vec<String>>,
+    /// What a later version of the kind may have.
+    #[serde(flatten)]
+    unknown: BTreeMap<String, IgnoredAny>,
 }
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -224,36 +231,51 @@ impl RuleWire {
         if self.peers.is_empty() {
             return Err(Invalid::field(format!("{place}.{list}"), "must name at least one peer"));
         }
+        let name = self.name.unwrap_or_default();
+        if let Some(n) = self.peers.iter().position(|peer| !peer.is_known(side)) {
+            let (rule, effect) = closed(name, action);
+            warnings.add(format!("{place}.{list}[{n}]"), format!("is no peer that margay knows: the rule {effect}"));
+            return Ok(rule);
+        }
         let mut peers = Vec::new();
         for (n, peer) in self.peers.into_iter().enumerate() {
-            peers.extend(peer.check(&format!("{place}.{list}[{n}]"), side, action, warnings)?);
+            peers.extend(peer.check(&format!("{place}.{list}[{n}]"), action, warnings)?);
         }
         let mut ports = Vec::new();
         for (n, protocol) in self.protocols.unwrap_or_default().into_iter().enumerate() {
             ports.extend(protocol.check(&format!("{place}.protocols[{n}]"))?);
         }
-        Ok(ClusterRule { name: self.name.unwrap_or_default(), action, peers, ports })
+        Ok(ClusterRule { name, action, peers, ports })
     }
 }
 
+/// A rule that fails closed, as v1alpha2 wants it of one with a peer that is not known, and what it does then.
+fn closed(name: String, action: RuleAction) -> (ClusterRule, &'static str) {
+    if action == RuleAction::Allow {
+        return (ClusterRule { name, action, peers: Vec::new(), ports: Vec::new() }, "accepts nothing");
+    }
+    let families = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+    let everybody = families.into_iter().filter_map(|address| Prefix::masked(address, 0).ok()).collect();
+    let peers = vec![ClusterPeer::Nets(everybody)];
+    (ClusterRule { name, action: RuleAction::Deny, peers, ports: Vec::new() }, "denies everything")
+}
+
 impl PeerWire {
+    /// Whether it has a field that is known on its side, and none that is not known.
+    fn is_known(&self, side: Side) -> bool {
+        let PeerWire { namespaces, pods, nodes, networks, domain_names, unknown } = self;
+        let of_egress = nodes.is_some() || networks.is_some() || domain_names.is_some();
+        unknown.is_empty() && (namespaces.is_some() || pods.is_some() || (side == Side::To && of_egress))
+    }
+
     /// None: nobody, as far as margay can tell.
-    fn check(
-        self,
-        place: &str,
-        side: Side,
-        action: RuleAction,
-        warnings: &mut Warnings,
-    ) -> Result<Option<ClusterPeer>, Invalid> {
-        let PeerWire { namespaces, pods: of_pods, nodes, networks, domain_names } = self;
+    fn check(self, place: &str, action: RuleAction, warnings: &mut Warnings) -> Result<Option<ClusterPeer>, Invalid> {
+        let PeerWire { namespaces, pods: of_pods, nodes, networks, domain_names, unknown: _ } = self;
         let given =
             [of_pods.is_some(), namespaces.is_some(), nodes.is_some(), networks.is_some(), domain_names.is_some()];
         let given = given.into_iter().filter(|given| *given).count();
         if given != 1 {
             return Err(Invalid::field(place, "must be exactly one of namespaces, pods, nodes, networks, domainNames"));
-        }
-        if side == Side::From && (nodes.is_some() || networks.is_some() || domain_names.is_some()) {
-            return Err(Invalid::field(place, "must be one of namespaces and pods: others are for egress rules"));
         }
         if let Some(selector) = nodes {
             return Ok(Some(ClusterPeer::Nodes(selector.selector(&format!("{place}.nodes"))?)));

@@ -308,8 +308,7 @@ fn what_no_policy_of_the_cluster_can_say_is_an_error_that_names_the_field() {
         ("{tier: Admin, priority: 1001, subject: {namespaces: {}}}".into(), "spec.priority"),
         ("{tier: Admin, priority: 1, subject: {}}".into(), "spec.subject"),
         (rule("to: []"), "spec.egress[0].to"),
-        (rule("to: [{}]"), "spec.egress[0].to[0]"),
-        (rule("to: [{somebody: {}}]"), "spec.egress[0].to[0].somebody"),
+        (rule("to: [{nodes: {}, namespaces: {}}]"), "spec.egress[0].to[0]"),
         (rule("to: [{domainNames: [a.example]}]"), "spec.egress[0].to[0].domainNames"),
         (rule("to: [{networks: [10.0.0.1]}]"), "spec.egress[0].to[0].networks[0]"),
         (rule("to: [{nodes: {}}], protocols: [{}]"), "spec.egress[0].protocols[0]"),
@@ -321,13 +320,42 @@ fn what_no_policy_of_the_cluster_can_say_is_an_error_that_names_the_field() {
             rule("to: [{nodes: {}}], protocols: [{udp: {destinationPort: {range: {start: 9, end: 1}}}}]"),
             "spec.egress[0].protocols[0].udp.destinationPort.range",
         ),
-        (
-            "{tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{nodes: {}}]}]}"
-                .into(),
-            "spec.ingress[0].from[0]",
-        ),
     ] {
         let said = of_cluster(&spec).map(|(policy, _)| policy).unwrap_err();
         assert!(said.contains(&format!("ClusterNetworkPolicy/p: {field}: ")), "{spec}: {said}");
     }
+}
+
+#[test]
+fn a_rule_of_the_cluster_with_a_peer_that_is_not_known_fails_closed_with_a_warning() -> Result<(), String> {
+    for (direction, peers, field) in [
+        ("egress", "to: [{}]", "spec.egress[0].to[0]"),
+        ("egress", "to: [{namespaces: {}}, {somebody: {id: 1}}]", "spec.egress[0].to[1]"),
+        ("egress", "to: [{namespaces: {}, somebody: {}}]", "spec.egress[0].to[0]"),
+        ("ingress", "from: [{nodes: {}}]", "spec.ingress[0].from[0]"),
+        ("ingress", "from: [{networks: [10.0.0.0/8]}]", "spec.ingress[0].from[0]"),
+    ] {
+        for (action, becomes, nets, effect) in [
+            ("Accept", RuleAction::Allow, None, "accepts nothing"),
+            ("Deny", RuleAction::Deny, Some("0.0.0.0/0 ::/0"), "denies everything"),
+            ("Pass", RuleAction::Deny, Some("0.0.0.0/0 ::/0"), "denies everything"),
+        ] {
+            let spec = format!(
+                "{{tier: Admin, priority: 1, subject: {{namespaces: {{}}}}, \
+                 {direction}: [{{action: {action}, {peers}, protocols: [{{tcp: {{}}}}]}}]}}"
+            );
+            let (policy, warnings) = of_cluster(&spec)?;
+            let [rule] = [policy.ingress, policy.egress].concat().try_into().map_err(|rules| format!("{rules:?}"))?;
+            let of_nets = |peer: &ClusterPeer| match peer {
+                ClusterPeer::Nets(nets) => nets.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+                other => format!("{other:?}"),
+            };
+            let peers: Vec<String> = rule.peers.iter().map(of_nets).collect();
+            assert_eq!((rule.action, peers), (becomes, nets.into_iter().map(str::to_string).collect()), "{spec}");
+            assert!(rule.ports.is_empty(), "{spec}");
+            let said = format!("{field}: is no peer that margay knows: the rule {effect}");
+            assert!(matches!(warnings.as_slice(), [one] if one.contains(&said)), "{spec}: {warnings:?}");
+        }
+    }
+    Ok(())
 }
