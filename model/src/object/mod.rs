@@ -46,8 +46,10 @@ mod service;
 mod service_account;
 mod service_blocks;
 mod staged;
+mod text;
 mod tier;
 mod whom;
+mod zero;
 
 use std::fmt;
 use std::str::FromStr;
@@ -90,13 +92,14 @@ pub use node::{
     NodeAddress, Standing,
 };
 pub use order::Order;
-pub use parse::{Document, Found, ObjectError, Parsed, TEXT_LIMIT, Warning, parse, read_value};
+pub use parse::{Document, Found, ObjectError, Parsed, Warning, parse, read_value};
 pub use pod::{ALLOWED_SOURCES, ContainerPort, IP_ADDRS, IPV4_POOLS, IPV6_POOLS, KEEP_ADDRESS, Namespace, Pod};
 pub use secret::{Password, Secret, SecretKeyRef};
 pub use service::{Service, ServiceType, TrafficPolicy};
 pub use service_account::ServiceAccount;
 pub use service_blocks::{Aggregation, ServiceBlocks};
 pub use staged::{Staged, StagedAction};
+pub use text::{TEXT_LIMIT, values};
 pub use tier::{DefaultAction, Tier};
 pub use whom::{PeerAddress, SourceAddress, Whom};
 

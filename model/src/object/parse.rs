@@ -7,11 +7,6 @@ use serde_json::Value;
 
 use super::*;
 
-/// The largest file in octets that is read.
-pub const TEXT_LIMIT: usize = 4 << 20;
-/// The most documents in a file.
-const DOCUMENT_LIMIT: usize = 10_000;
-
 /// What was found in one text.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parsed {
@@ -96,45 +91,16 @@ impl Warnings {
     }
 }
 
-/// Reads all documents of a file's text. `file` names it in errors. Empty documents are passed over; `List`s are unfolded.
+/// Reads all objects of a file's text ([`values`]). `file` names it in errors.
 pub fn parse(file: &str, text: &str) -> Parsed {
-    let whole = |message: String| {
-        let error = ObjectError { file: file.to_string(), object: String::new(), field: String::new(), message };
-        Parsed { documents: vec![Document::Bad(None, error)] }
-    };
-    if text.len() > TEXT_LIMIT {
-        return whole(format!("is larger than {} MiB", TEXT_LIMIT >> 20));
-    }
-    // A node may be called `n` or `no`: only true and false are booleans (YAML 1.2).
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let values: Vec<Value> = match serde_saphyr::from_multiple_with_options(text, options) {
-        Ok(values) => values,
-        Err(error) => return whole(format!("is not YAML: {}", first_line(&error.to_string()))),
-    };
-    let mut documents = Vec::new();
-    for value in values {
-        let items = match value {
-            Value::Null => vec![],
-            Value::Object(mut map) if map.get("kind").and_then(Value::as_str) == Some("List") => {
-                match map.remove("items") {
-                    Some(Value::Array(items)) => items,
-                    _ => vec![],
-                }
-            }
-            other => vec![other],
-        };
-        for item in items {
-            if documents.len() == DOCUMENT_LIMIT {
-                return whole(format!("holds more than {DOCUMENT_LIMIT} objects"));
-            }
-            documents.push(document(file, item));
+    let documents = match values(text) {
+        Ok(values) => values.into_iter().map(|value| document(file, value)).collect(),
+        Err(message) => {
+            let error = ObjectError { file: file.to_string(), object: String::new(), field: String::new(), message };
+            vec![Document::Bad(None, error)]
         }
-    }
+    };
     Parsed { documents }
-}
-
-fn first_line(text: &str) -> &str {
-    text.lines().find(|l| !l.trim().is_empty()).unwrap_or("unreadable").trim()
 }
 
 /// Reads one object as an API server has it. `origin` stands where errors name a file.
@@ -190,7 +156,8 @@ fn document(file: &str, value: Value) -> Document {
     }
 }
 
-fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Invalid> {
+fn read(kind: Kind, mut value: Value, warnings: &mut Warnings) -> Result<Object, Invalid> {
+    zero::leave_out(&mut value);
     Ok(match kind {
         Kind::Node => Object::Node(Node::try_from(typed::<node::NodeWire>(value)?)?),
         Kind::Pod => Object::Pod(typed::<pod::PodWire>(value)?.check(warnings)),
@@ -251,9 +218,9 @@ fn read(kind: Kind, value: Value, warnings: &mut Warnings) -> Result<Object, Inv
         Kind::IpamConfiguration => {
             Object::IpamConfiguration(calico::<ipam_configuration::IpamConfigurationSpec>(value)?.check(warnings)?)
         }
-        Kind::IpamBlock => Object::IpamBlock(Box::new(calico::<IpamBlockSpec>(value)?.check()?)),
-        Kind::BlockAffinity => Object::BlockAffinity(Box::new(calico::<BlockAffinitySpec>(value)?.check()?)),
-        Kind::IpamHandle => Object::IpamHandle(Box::new(calico::<IpamHandleSpec>(value)?.check()?)),
+        Kind::IpamBlock => Object::IpamBlock(Box::new(wrapped::<IpamBlockSpec>(value)?.check()?)),
+        Kind::BlockAffinity => Object::BlockAffinity(Box::new(wrapped::<BlockAffinitySpec>(value)?.check()?)),
+        Kind::IpamHandle => Object::IpamHandle(Box::new(wrapped::<IpamHandleSpec>(value)?.check()?)),
     })
 }
 
@@ -271,8 +238,16 @@ pub(super) struct Envelope<S> {
     _status: serde::de::IgnoredAny,
 }
 
-/// Types an object whose every field is read; one without `spec` is one with an empty `spec`.
+/// Types an object whose every field is read. A field of its `spec` that is null is not said.
 fn calico<'de, S: Deserialize<'de>>(mut value: Value) -> Result<Envelope<S>, Invalid> {
+    if let Some(spec) = value.get_mut("spec") {
+        zero::leave_out_all(spec);
+    }
+    wrapped(value)
+}
+
+/// Types an object with a `spec`; one without it is one with an empty `spec`.
+fn wrapped<'de, S: Deserialize<'de>>(mut value: Value) -> Result<Envelope<S>, Invalid> {
     if let Some(map) = value.as_object_mut() {
         map.entry("spec").or_insert_with(|| Value::Object(serde_json::Map::new()));
     }

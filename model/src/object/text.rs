@@ -1,0 +1,90 @@
+//! From the text of a file to the values of its objects, with lists unfolded.
+
+use serde_json::{Map, Value};
+
+/// The largest file in octets that is read.
+pub const TEXT_LIMIT: usize = 4 << 20;
+/// The most objects in a file.
+const OBJECT_LIMIT: usize = 10_000;
+
+/// The values of all documents of a YAML or JSON text, in order, whatever they hold; an error says why there are none.
+/// Empty documents are passed over. Lists are unfolded: `List`, and any `…List` with `items`, whose items are what the list
+/// says (`PodList`: Pods of its `apiVersion`) where they do not say themselves, as an API server answers.
+pub fn values(text: &str) -> Result<Vec<Value>, String> {
+    if text.len() > TEXT_LIMIT {
+        return Err(format!("is larger than {} MiB", TEXT_LIMIT >> 20));
+    }
+    // A node may be called `n` or `no`: only true and false are booleans (YAML 1.2).
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| format!("is not YAML: {}", first_line(&error.to_string())))?;
+    let mut waiting = documents;
+    waiting.reverse();
+    let mut values = Vec::new();
+    while let Some(value) = waiting.pop() {
+        match unfolded(value) {
+            Unfolded::One(Value::Null) => {}
+            Unfolded::One(_) if values.len() == OBJECT_LIMIT => {
+                return Err(format!("holds more than {OBJECT_LIMIT} objects"));
+            }
+            Unfolded::One(value) => values.push(value),
+            Unfolded::Items(items) => waiting.extend(items.into_iter().rev()),
+        }
+    }
+    Ok(values)
+}
+
+enum Unfolded {
+    One(Value),
+    Items(Vec<Value>),
+}
+
+fn unfolded(value: Value) -> Unfolded {
+    let Value::Object(mut map) = value else { return Unfolded::One(value) };
+    let said = |map: &Map<String, Value>, field: &str| map.get(field).and_then(Value::as_str).map(str::to_string);
+    let of = said(&map, "kind").and_then(|kind| kind.strip_suffix("List").map(str::to_string));
+    let (Some(of), Some(Value::Array(_) | Value::Null)) = (&of, map.get("items")) else {
+        return match of.as_deref() {
+            Some("") => Unfolded::Items(Vec::new()),
+            _ => Unfolded::One(Value::Object(map)),
+        };
+    };
+    let version = said(&map, "apiVersion");
+    let Some(Value::Array(mut items)) = map.remove("items") else { return Unfolded::Items(Vec::new()) };
+    // What a List holds says itself what it is.
+    if !of.is_empty() {
+        for item in items.iter_mut().filter_map(Value::as_object_mut) {
+            for (field, value) in [("kind", Some(of)), ("apiVersion", version.as_ref())] {
+                if let (Some(value), None) = (value, said(item, field)) {
+                    item.insert(field.to_string(), Value::String(value.clone()));
+                }
+            }
+        }
+    }
+    Unfolded::Items(items)
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().find(|l| !l.trim().is_empty()).unwrap_or("unreadable").trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn items_of_a_typed_list_are_what_the_list_says() {
+        let text = "kind: PodList\napiVersion: v1\nitems:\n- metadata: {name: a}\n- {kind: Other, apiVersion: x/v1}\n---\n\
+            kind: List\nitems: [{kind: NamespaceList, apiVersion: v1, items: [{metadata: {name: n}}]}, {kind: B}]\n---\n\
+            {kind: PodList, items: null}\n---\n{kind: AllowList, spec: {}}\n---\n{kind: List}\n";
+        let expected = [
+            json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}}),
+            json!({"kind": "Other", "apiVersion": "x/v1"}),
+            json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "n"}}),
+            json!({"kind": "B"}),
+            json!({"kind": "AllowList", "spec": {}}),
+        ];
+        assert_eq!(values(text).expect("values"), expected);
+    }
+}
