@@ -1,16 +1,16 @@
 //! `policy matrix`: who may reach whom by a directory of objects, by the compiler that the node runs.
 
-use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+mod objects;
 
-use anyhow::{Context, bail};
-use model::object::{self, Document, Object};
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::bail;
+use model::object::Object;
 use policy::{Engine, Row};
 
 use crate::args::MatrixArguments;
 use crate::output::{Detail, column, columns, counted};
-use crate::{check, show};
+use crate::show;
 
 /// The first address that a pod gets for the time of the question, if it has none: of 198.18.0.0/15, which no network uses.
 const STAND_IN: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
@@ -22,7 +22,7 @@ const ROWS: usize = 10_000_000;
 /// Prints the matrix.
 pub fn matrix(arguments: &MatrixArguments) -> anyhow::Result<()> {
     let MatrixArguments { ports, protocols, output, .. } = arguments;
-    let mut objects = read(&arguments.objects)?;
+    let mut objects = objects::read(&arguments.objects)?;
     place(&mut objects)?;
     let engine = Engine::of(&objects);
     let pods = engine.pods().count();
@@ -36,24 +36,6 @@ pub fn matrix(arguments: &MatrixArguments) -> anyhow::Result<()> {
     }
     let rows = policy::matrix(&engine, protocols, ports);
     show(&rows, output.format, |detail| table(&rows, detail))
-}
-
-/// Every object that policies have to do with. What is not margay's to read is passed over; what can't be read is an error.
-fn read(path: &Path) -> anyhow::Result<Vec<Object>> {
-    let mut objects = Vec::new();
-    for file in check::files(path)? {
-        let name = file.display().to_string();
-        let text = fs::read_to_string(&file).with_context(|| name.clone())?;
-        for document in object::parse(&name, &text).documents {
-            match document {
-                Document::Object(found) => objects.push(found.object),
-                // Another's kind, such as a Deployment.
-                Document::Bad(None, error) if error.field == "kind" => eprintln!("margayctl: {error}; passed over"),
-                Document::Bad(_, error) => bail!("{error}"),
-            }
-        }
-    }
-    Ok(objects)
 }
 
 /// Gives pods that have no address yet one that no policy names, so that selectors can be asked about them.
@@ -106,8 +88,8 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
 
     fn rows(text: &str) -> anyhow::Result<Vec<String>> {
         let directory = tempfile::tempdir().expect("a directory");
-        fs::write(directory.path().join("all.yaml"), text).expect("written");
-        let mut objects = read(directory.path())?;
+        std::fs::write(directory.path().join("all.yaml"), text).expect("written");
+        let mut objects = objects::read(directory.path())?;
         place(&mut objects)?;
         let rows = policy::matrix(&Engine::of(&objects), &[model::Protocol::TCP], &[80, 81]);
         let blocked = rows.iter().filter(|row| row.combined == policy::Verdict::Blocked);

@@ -1,0 +1,197 @@
+//! What `policy matrix` reads: a directory of objects, as a cluster would hold them once they are created in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use model::object::{self, Document, Kind, Meta, Namespace, Object};
+use serde_json::{Value, json};
+
+use crate::check;
+use crate::output::counted;
+
+/// The label of a Namespace that is its name: the API server puts it there.
+const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
+
+/// Every object that policies have to do with. What they have nothing to do with is passed over; what could be a policy or
+/// an endpoint and can't be read is an error.
+pub fn read(path: &Path) -> anyhow::Result<Vec<Object>> {
+    let mut objects = Vec::new();
+    for file in check::files(path)? {
+        let name = file.display().to_string();
+        let text = fs::read_to_string(&file).with_context(|| name.clone())?;
+        let values = object::values(&text).map_err(|message| anyhow::anyhow!("{name}: {message}"))?;
+        for value in values {
+            let value = identified(value).map_err(|message| anyhow::anyhow!("{name}: {message}"))?;
+            let matters = matters(&value);
+            match object::read_value(&name, value) {
+                Document::Object(found) => objects.push(found.object),
+                Document::Bad(_, error) if matters => bail!("{error}"),
+                Document::Bad(_, error) => eprintln!("margayctl: {error}; passed over"),
+            }
+        }
+    }
+    complete(&mut objects);
+    Ok(objects)
+}
+
+/// A value that does not say what it is: some programs write policies without `kind` and `apiVersion`. Another object without
+/// them can't be passed over, as it could be a policy; what is none (values of a chart) stays as it is.
+fn identified(mut value: Value) -> Result<Value, String> {
+    let said = |field| value.get(field).filter(|said| !said.is_null() && *said != "").is_some();
+    let (kind, version) = (said("kind"), said("apiVersion"));
+    let is_object = value.get("metadata").is_some() && value.get("spec").is_some();
+    if kind || !is_object {
+        return Ok(value);
+    }
+    let is_policy = value.get("spec").and_then(|spec| spec.get("podSelector")).is_some();
+    match value.as_object_mut() {
+        Some(map) if is_policy && !version => {
+            map.insert("kind".into(), json!("NetworkPolicy"));
+            map.insert("apiVersion".into(), json!("networking.k8s.io/v1"));
+            Ok(value)
+        }
+        _ => {
+            let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name");
+            Err(format!("object {name}: kind: is missing"))
+        }
+    }
+}
+
+/// Whether a value is, or is meant to be, an object that policies read. A kind that has the name of one of Kubernetes' own
+/// in another's group (`serving.knative.dev` Service) is not; a policy in another's group or version could still forbid.
+fn matters(value: &Value) -> bool {
+    let said = |field| value.get(field).and_then(Value::as_str).unwrap_or_default();
+    let (name, in_group) = (said("kind"), said("apiVersion").contains('/'));
+    let mut named = Kind::ALL.iter().filter(|(kind, _, shown)| *shown == name && is_read(*kind));
+    named.any(|(_, version, _)| version.contains('/') || !in_group)
+}
+
+/// Whether policies choose by objects of this kind, or are such objects.
+fn is_read(kind: Kind) -> bool {
+    let is_endpoint = matches!(
+        kind,
+        Kind::Pod | Kind::Namespace | Kind::ServiceAccount | Kind::HostEndpoint | Kind::Node | Kind::EndpointSlice
+    );
+    is_endpoint || is_policy(kind) || matches!(kind, Kind::Tier | Kind::NetworkSet | Kind::GlobalNetworkSet)
+}
+
+fn is_policy(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::NetworkPolicy
+            | Kind::CalicoNetworkPolicy
+            | Kind::GlobalNetworkPolicy
+            | Kind::ClusterNetworkPolicy
+            | Kind::StagedNetworkPolicy
+            | Kind::StagedGlobalNetworkPolicy
+            | Kind::StagedKubernetesNetworkPolicy
+    )
+}
+
+/// Adds what a cluster has by itself: the namespaces of pods and policies, and the name of each among its labels.
+fn complete(objects: &mut Vec<Object>) {
+    let mut named = BTreeSet::new();
+    let mut listed = BTreeSet::new();
+    for object in objects.iter_mut() {
+        if let Object::Namespace(Namespace { meta }) = object {
+            meta.labels.insert(NAMESPACE_NAME.to_string(), meta.name.clone());
+            listed.insert(meta.name.clone());
+            continue;
+        }
+        let key = object.key();
+        if key.kind == Kind::Pod || is_policy(key.kind) {
+            named.extend(key.namespace);
+        }
+    }
+    let added: Vec<&str> = named.difference(&listed).map(String::as_str).collect();
+    if !added.is_empty() {
+        let count = counted(added.len(), "namespace");
+        eprintln!("margayctl: {count} not listed, taken as without labels but the name: {}", added.join(", "));
+    }
+    for name in added {
+        let labels = [(NAMESPACE_NAME.to_string(), name.to_string())].into();
+        objects.push(Object::Namespace(Namespace { meta: Meta { name: name.to_string(), labels, ..Meta::default() } }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(files: &[(&str, &str)]) -> anyhow::Result<Vec<String>> {
+        let directory = tempfile::tempdir().expect("a directory");
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text).expect("written");
+        }
+        Ok(read(directory.path())?.iter().map(|object| object.key().to_string()).collect())
+    }
+
+    #[test]
+    fn a_policy_that_does_not_say_that_it_is_one_is_read() {
+        for spec in ["{podSelector: {}, policyTypes: [Ingress]}", "{podSelector: null}"] {
+            let text = format!("metadata: {{namespace: x, name: deny}}\nspec: {spec}\n");
+            let values = "metadata: {a: 1}\nimage: x\n---\nspec: {}\n";
+            let names = names(&[("deny.yaml", &text), ("values.yaml", values)]).expect("read");
+            assert_eq!(names, ["NetworkPolicy/x/deny", "Namespace/x"], "{spec}");
+        }
+    }
+
+    #[test]
+    fn another_object_that_does_not_say_what_it_is_is_an_error_that_names_the_file() {
+        for text in [
+            "metadata: {name: p}\nspec: {containers: []}\n",
+            "apiVersion: networking.k8s.io/v1\nmetadata: {name: p}\nspec: {podSelector: {}}\n",
+        ] {
+            let error = names(&[("p.yaml", text)]).expect_err("what is it?").to_string();
+            assert!(error.contains("p.yaml: object p: kind: is missing"), "{error}");
+        }
+    }
+
+    #[test]
+    fn lists_of_one_kind_are_unfolded() {
+        let text = r#"{"kind": "NetworkPolicyList", "apiVersion": "networking.k8s.io/v1",
+            "items": [{"metadata": {"name": "deny", "namespace": "x"}, "spec": {"podSelector": {}}}]}"#;
+        assert_eq!(names(&[("all.json", text)]).expect("read"), ["NetworkPolicy/x/deny", "Namespace/x"]);
+    }
+
+    #[test]
+    fn every_namespace_has_its_name_among_its_labels() {
+        let text = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {team: red}}\n---\n\
+            apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: a}\n---\n\
+            apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: b}\n";
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("all.yaml"), text).expect("written");
+        let objects = read(directory.path()).expect("read");
+        let namespaces = objects.iter().filter_map(|object| match object {
+            Object::Namespace(Namespace { meta }) => Some((meta.name.as_str(), &meta.labels)),
+            _ => None,
+        });
+        let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let expected =
+            [("a", &labels(&[("team", "red"), (NAMESPACE_NAME, "a")])), ("b", &labels(&[(NAMESPACE_NAME, "b")]))];
+        assert_eq!(namespaces.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_policies_do_not_read_is_passed_over_and_what_they_read_must_be_right() {
+        for text in [
+            "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: s}\n",
+            "apiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: s}\n",
+            "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: x}\n",
+            "apiVersion: iam.example.org/v1\nkind: ServiceAccount\nmetadata: {name: a}\n",
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {}\n",
+        ] {
+            assert_eq!(names(&[("a.yaml", text)]).expect(text), [""; 0], "{text}");
+        }
+        for text in [
+            "apiVersion: extensions/v1beta1\nkind: NetworkPolicy\nmetadata: {name: s}\n",
+            "apiVersion: crd.projectcalico.org/v1\nkind: GlobalNetworkPolicy\nmetadata: {name: s}\n",
+            "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: t}\nspec: {ordre: 1}\n",
+            "kind: Pod\nmetadata: {name: p}\n",
+        ] {
+            assert!(names(&[("a.yaml", text)]).is_err(), "{text}");
+        }
+    }
+}
