@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use dataplane::actual::{KernelEvent, NftChange};
 use dataplane::linux::monitor::Monitor;
 use model::api::{Reply, Request};
 use model::{NodeName, Time};
@@ -208,12 +209,16 @@ fn watch_kernel(facts: &mpsc::Sender<Fact>, shared: &Shared) {
     let mut in_sync = false;
     loop {
         let each = |event| {
-            let first = matches!(event, dataplane::actual::KernelEvent::Snapshot(_)) && !in_sync;
+            let snapshot = matches!(event, KernelEvent::Snapshot(_));
+            let first = snapshot && !in_sync;
             in_sync |= first;
             // Nobody listens any more: the agent is ending, and this thread with it.
             let _ = facts.blocking_send(Fact::Kernel(event));
             if first {
                 let _ = facts.blocking_send(Fact::InSync(Source::Kernel));
+            } else if snapshot {
+                // What became of our table in the meantime, nobody has told.
+                let _ = facts.blocking_send(Fact::Kernel(KernelEvent::NftTable(NftChange::Changed)));
             }
         };
         let outcome = Monitor::open().and_then(|(monitor, stopper)| {

@@ -116,6 +116,20 @@ impl Node {
         self.settle(&dirty)
     }
 
+    /// The rules of a chain, in order.
+    fn rules(&self, chain: &str) -> Vec<String> {
+        let text = self.table.to_string();
+        let chain = format!("chain {chain} ");
+        let from_there = text.lines().map(str::trim).skip_while(|line| !line.starts_with(&chain)).skip(1);
+        from_there.take_while(|line| *line != "}").map(Into::into).collect()
+    }
+
+    /// Where in a chain the first rule is that begins so.
+    fn place(&self, chain: &str, beginning: &str) -> usize {
+        let rules = self.rules(chain);
+        rules.iter().position(|rule| rule.starts_with(beginning)).unwrap_or_else(|| panic!("{beginning}: {rules:#?}"))
+    }
+
     fn lines(&self, beginning: &str) -> Vec<String> {
         let text = self.table.to_string();
         text.lines().map(str::trim).filter(|line| line.starts_with(beginning)).map(Into::into).collect()
@@ -251,6 +265,32 @@ fn a_host_endpoint_has_its_chains_on_its_link_alone_and_failsafe_ports_stay_open
     assert!(node.lines("map host-").is_empty() && node.lines("chain i-").is_empty(), "{}", node.table);
 }
 
+const HOST: &str = "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {name: up, labels: {host: here}}\n\
+                    spec: {node: n1, interfaceName: eth0}";
+/// ICMPv6 of neighbours, as a rule of any chain.
+const NEIGHBOURS: &str = "meta nfproto == [10] meta l4proto == [58]";
+
+#[test]
+fn a_host_endpoint_never_cuts_the_node_from_its_neighbours_its_tunnels_or_itself() {
+    let mut node = Node::new();
+    node.learn(HOST);
+    for (chain, dispatch) in
+        [("input", "iifname vmap @host-"), ("output", "oifname vmap @host-"), ("host-first", "iifname vmap @host-")]
+    {
+        assert!(node.place(chain, NEIGHBOURS) < node.place(chain, dispatch), "{chain}: {}", node.table);
+        let itself = if chain == "output" { "oifname == [108, 111, 0" } else { "iifname == [108, 111, 0" };
+        assert!(node.place(chain, itself) < node.place(chain, dispatch), "{chain}: {}", node.table);
+    }
+    node.learn(
+        "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: 10.244.0.0/16, ipipMode: Always}",
+    );
+    let from = "meta nfproto == [2] meta l4proto == [4] @nh,96,32 @nodes4 accept";
+    let to = "meta nfproto == [2] meta l4proto == [4] @nh,128,32 @nodes4 accept";
+    assert!(node.place("input", from) < node.place("input", "iifname vmap @host-"), "{}", node.table);
+    assert!(node.place("host-first", from) < node.place("host-first", "iifname vmap @host-"), "{}", node.table);
+    assert!(node.place("output", to) < node.place("output", "oifname vmap @host-"), "{}", node.table);
+}
+
 #[test]
 fn a_calico_policy_denies_and_passes_as_its_tiers_say() {
     let mut node = Node::new();
@@ -311,6 +351,8 @@ fn where_another_plugin_wires_the_pods_they_are_known_by_their_addresses() {
     let map = node.lines("map ingress4");
     assert!(map.len() == 1 && map[0].contains("10.9.1.2 : goto i-") && !map[0].contains("10.9.2.2"), "{}", node.table);
     assert!(node.lines("chain prerouting").is_empty(), "how pods are wired is not ours to guard");
+    assert!(node.lines("set sources").is_empty(), "a pod's name is longer than a link's may be");
+    assert!(node.place("filter", NEIGHBOURS) < 3, "neighbours on a bridge find each other: {}", node.table);
     node.forget(Kind::Pod, "a");
     assert_eq!(node.lines("map egress4"), ["map egress4 { type ipv4_addr : verdict;  }"]);
     assert!(node.lines("chain i-").is_empty());

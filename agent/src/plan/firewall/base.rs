@@ -138,7 +138,10 @@ pub fn sources(family: Family) -> String {
 pub fn of_pods(mode: Mode) -> Ruleset {
     let mut table = Ruleset::default();
     for family in Family::ALL {
-        table.sets.insert(sources(family), Set::new(KeyType::InterfaceAddress(family)));
+        // A pod's name in place of its link's is too long for a key, and how it is wired is not ours to guard.
+        if mode == Mode::Network {
+            table.sets.insert(sources(family), Set::new(KeyType::InterfaceAddress(family)));
+        }
         table.sets.insert(own(family), Set::new(KeyType::Pair(family)));
     }
     for name in [EGRESS, INGRESS] {
@@ -170,7 +173,7 @@ impl Base {
         table.chains.insert(SOURCES.into(), Chain::base(Hook::filter(PREROUTING, RAW), self.guard()).into());
         table.chains.insert(FILTER.into(), Chain::base(Hook::filter(FORWARD, BEFORE_FILTER), self.filter()).into());
         table.chains.insert(LOCAL.into(), Chain::base(Hook::filter(INPUT, BEFORE_FILTER), self.local()).into());
-        self.hosts.lay(&mut table);
+        self.hosts.lay(&mut table, |other| self.tunnelled(other));
         table
     }
 
@@ -183,14 +186,15 @@ impl Base {
         let established = || Rule::of([expr::ct_established(), expr::accept()]);
         let egress = || Family::ALL.map(|family| asked(family, End::Source, EGRESS));
         let ingress = Family::ALL.map(|family| asked(family, End::Destination, INGRESS));
-        let filter = [established()].into_iter().chain(egress()).chain(ingress);
+        // What neighbours on a bridge say to each other comes by here too.
+        let filter = [established()].into_iter().chain(neighbours()).chain(egress()).chain(ingress);
         let mut local = vec![established()];
         local.extend(neighbours());
         local.extend(egress());
         local.extend(self.hosts.local());
         table.chains.insert(FILTER.into(), Chain::base(Hook::filter(FORWARD, BEFORE_FILTER), filter).into());
         table.chains.insert(LOCAL.into(), Chain::base(Hook::filter(INPUT, BEFORE_FILTER), local).into());
-        self.hosts.lay(&mut table);
+        self.hosts.lay(&mut table, |_| None);
         table
     }
 
@@ -222,7 +226,8 @@ impl Base {
                 expr::drop(),
             ]));
         }
-        rules.extend(of_link(&[None]));
+        rules.extend(self.tunnelled(End::Source));
+        rules.extend(neighbours());
         rules.push(Rule::of([expr::iifname_vmap(EGRESS)]));
         match self.to_host {
             EndpointToHost::Accept => rules.push(Rule::of([from_pod(), expr::accept()])),
@@ -249,6 +254,13 @@ impl Base {
         rules
     }
 
+    /// What the tunnel carries between this node and another is never cut, whatever a HostEndpoint's policies say.
+    fn tunnelled(&self, other: End) -> Option<Rule> {
+        let of_node = expr::address_in(Family::Ipv4, other, NODES, Sense::Is);
+        let rule = Rule::of([expr::family(Family::Ipv4), expr::protocol(IPIP, Sense::Is), of_node, expr::accept()]);
+        self.tunnel_from.as_ref().map(|_| rule)
+    }
+
     fn no_tunnel_of_pods(&self) -> Option<Rule> {
         let rule = Rule::of([from_pod(), expr::protocol(IPIP, Sense::Is), expr::counter(), expr::drop()]);
         (self.tunnels_of_pods == Permission::Denied).then_some(rule)
@@ -259,8 +271,8 @@ fn from_pod() -> Part {
     expr::iifname_prefix(CALI, Sense::Is)
 }
 
-/// What keeps any link going.
-fn neighbours() -> impl Iterator<Item = Rule> {
+/// What keeps any link going: connections are not tracked of it, so that it would never be an answer.
+pub(super) fn neighbours() -> impl Iterator<Item = Rule> {
     let kind = Load::Payload { base: Header::Transport, offset: 0, length: 1 };
     OF_LINK.into_iter().map(move |(first, last)| {
         let between = Expression::Between(Register(0), Sense::Is, vec![first], vec![last]);

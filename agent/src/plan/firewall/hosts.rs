@@ -9,6 +9,7 @@ use model::object::{FailsafePort, HostEndpoint, HostInterface};
 use model::pod_link::is_pod_link;
 use policy::program::{ChainKey, Chains, EndpointKey, Program};
 
+use super::base::neighbours;
 use super::chains::Way;
 use crate::world::World;
 
@@ -90,8 +91,9 @@ impl Hosts {
             .collect()
     }
 
-    /// Adds the maps, and the chains that are there for hosts alone.
-    pub(super) fn lay(&self, table: &mut Ruleset) {
+    /// Adds the maps, and the chains that are there for hosts alone. `tunnelled` lets pass what tunnels carry whose other
+    /// end is the packet's source, or its destination.
+    pub(super) fn lay(&self, table: &mut Ruleset, tunnelled: impl Fn(End) -> Option<Rule>) {
         if self.is_empty() {
             return;
         }
@@ -102,12 +104,17 @@ impl Hosts {
         // The node's own pods are never cut from it, nor it from itself.
         output.push(Rule::of([expr::oifname_prefix("cali", Sense::Is), expr::accept()]));
         output.push(Rule::of([expr::oifname("lo", Sense::Is), expr::accept()]));
+        output.extend(neighbours());
+        output.extend(tunnelled(End::Destination));
         output.extend(self.outbound.iter().map(|port| failsafe(port, End::Destination)));
         output.extend(self.rules(LOCAL_OUT, expr::oifname_vmap(LOCAL_OUT.map)));
         let mut forward = vec![Rule::of([expr::ct_established(), expr::accept()])];
         forward.extend(self.rules(THROUGH_IN, expr::iifname_vmap(THROUGH_IN.map)));
         forward.extend(self.rules(THROUGH_OUT, expr::oifname_vmap(THROUGH_OUT.map)));
-        let mut first = vec![Rule::of([expr::ct_established(), expr::accept()])];
+        let mut first = vec![Rule::of([expr::iifname("lo", Sense::Is), expr::accept()])];
+        first.push(Rule::of([expr::ct_established(), expr::accept()]));
+        first.extend(neighbours());
+        first.extend(tunnelled(End::Source));
         first.extend(self.inbound.iter().map(|port| failsafe(port, End::Source)));
         first.extend(self.rules(FIRST, expr::iifname_vmap(FIRST.map)));
         let chains = [
