@@ -1,21 +1,15 @@
 //! `policy matrix`: who may reach whom by a directory of objects, by the compiler that the node runs.
 
 mod objects;
-
-use std::net::{IpAddr, Ipv4Addr};
+mod stand_in;
 
 use anyhow::bail;
-use model::object::Object;
 use policy::{Engine, Row};
 
 use crate::args::MatrixArguments;
-use crate::output::{Detail, column, columns, counted};
+use crate::output::{Detail, column, columns};
 use crate::show;
 
-/// The first address that a pod gets for the time of the question, if it has none: of 198.18.0.0/15, which no network uses.
-const STAND_IN: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
-/// How many such addresses there are.
-const STAND_INS: u32 = (1 << 17) - 2;
 /// The most rows that are made.
 const ROWS: usize = 10_000_000;
 
@@ -23,7 +17,7 @@ const ROWS: usize = 10_000_000;
 pub fn matrix(arguments: &MatrixArguments) -> anyhow::Result<()> {
     let MatrixArguments { ports, protocols, output, .. } = arguments;
     let mut objects = objects::read(&arguments.objects)?;
-    place(&mut objects)?;
+    stand_in::place(&mut objects)?;
     let engine = Engine::of(&objects);
     let pods = engine.pods().count();
     let rows = pods * pods * ports.len() * protocols.len();
@@ -36,26 +30,6 @@ pub fn matrix(arguments: &MatrixArguments) -> anyhow::Result<()> {
     }
     let rows = policy::matrix(&engine, protocols, ports);
     show(&rows, output.format, |detail| table(&rows, detail))
-}
-
-/// Gives pods that have no address yet one that no policy names, so that selectors can be asked about them.
-fn place(objects: &mut [Object]) -> anyhow::Result<()> {
-    let mut next = 0u32;
-    for object in objects.iter_mut() {
-        let Object::Pod(pod) = object else { continue };
-        if pod.addresses.is_empty() && !pod.host_network {
-            if next == STAND_INS {
-                bail!("more than {STAND_INS} pods have no status.podIP");
-            }
-            pod.addresses.push(IpAddr::V4(Ipv4Addr::from_bits(STAND_IN.to_bits() + next)));
-            next += 1;
-        }
-    }
-    if next > 0 {
-        let pods = counted(next as usize, "pod");
-        eprintln!("margayctl: {pods} without status.podIP: an ipBlock sees addresses from {STAND_IN} on");
-    }
-    Ok(())
 }
 
 fn table(rows: &[Row], detail: Detail) -> String {
@@ -90,7 +64,7 @@ spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {
         let directory = tempfile::tempdir().expect("a directory");
         std::fs::write(directory.path().join("all.yaml"), text).expect("written");
         let mut objects = objects::read(directory.path())?;
-        place(&mut objects)?;
+        stand_in::place(&mut objects)?;
         let rows = policy::matrix(&Engine::of(&objects), &[model::Protocol::TCP], &[80, 81]);
         let blocked = rows.iter().filter(|row| row.combined == policy::Verdict::Blocked);
         Ok(blocked.map(|row| format!("{} {}:{}", row.from, row.to, row.port)).collect())
