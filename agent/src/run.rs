@@ -340,7 +340,7 @@ impl Loop {
         for held in std::mem::take(&mut self.held) {
             let plan = held.plan.unwrap_or(planned);
             let reply = match () {
-                () if plan <= in_force => held.reply,
+                () if plan <= in_force || self.core.does_without_rules() => held.reply,
                 () if held.until <= now => self.core.without_rules(),
                 () => {
                     self.held.push(Held { plan: Some(plan), ..held });

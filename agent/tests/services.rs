@@ -238,7 +238,7 @@ fn endpoints_of_other_nodes_are_neither_kept_nor_planned_with() {
     let kept = node.world.objects.endpoint_slices().next().unwrap();
     assert_eq!(kept.ready_on.len(), 1);
     let again = node.learn(&slice("web-1", "IPv4", &[endpoint("n3", ""), endpoint("n1", "ready: true")].join(", ")));
-    assert_eq!(again, Dirty::nothing());
+    assert_eq!(again, Dirty { policies: true, ..Dirty::nothing() }, "only policies may name them");
 }
 
 #[test]

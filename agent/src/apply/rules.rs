@@ -3,7 +3,7 @@
 
 use dataplane::linux::netlink::{Netlink, NetlinkError};
 use dataplane::linux::nft;
-use dataplane::ruleset::{Ruleset, Transaction};
+use dataplane::ruleset::{Op, Ruleset, Transaction};
 
 /// What to do with the table of packet rules.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub enum RulesOutcome {
     Same,
     /// It was changed; of a table that was read, where it first differed.
     Changed(Option<String>),
+    /// This kernel has no such tables, and why we think so.
+    Unsupported(String),
 }
 
 /// Does the work. A socket that failed is made anew with the next, at its port if that is still free.
@@ -29,6 +31,24 @@ pub(super) fn perform(
     port: Option<u32>,
     work: &RulesWork,
 ) -> Result<RulesOutcome, NetlinkError> {
+    attempt(netlink, port, work).or_else(|error| match is_unsupported(&error) {
+        true => Ok(RulesOutcome::Unsupported(error.to_string())),
+        false => Err(error),
+    })
+}
+
+/// Without nfnetlink there is no such socket; without tables of family inet (`CONFIG_NF_TABLES_INET`) the table is refused.
+fn is_unsupported(error: &NetlinkError) -> bool {
+    let without = matches!(error.errno(), Some(libc::EPROTONOSUPPORT | libc::EOPNOTSUPP | libc::EAFNOSUPPORT));
+    let of_all = match error {
+        NetlinkError::Socket { .. } | NetlinkError::Refused(_) => true,
+        NetlinkError::RefusedPart { part, .. } => *part == Op::AddTable.to_string(),
+        _ => false,
+    };
+    without && of_all
+}
+
+fn attempt(netlink: &mut Option<Netlink>, port: Option<u32>, work: &RulesWork) -> Result<RulesOutcome, NetlinkError> {
     let mut socket = match (netlink.take(), port) {
         (Some(socket), _) => socket,
         (None, Some(port)) => Netlink::netfilter_at(port).or_else(|_| Netlink::netfilter())?,

@@ -35,6 +35,8 @@ pub(super) struct Rules {
     under_way: u64,
     /// The last plan that is in force.
     in_force: u64,
+    /// This kernel has no such tables.
+    unsupported: bool,
 }
 
 impl Rules {
@@ -104,6 +106,11 @@ impl Reconciler {
     pub(super) fn rules_done(&mut self, work: RulesWork, outcome: Result<RulesOutcome, String>, now: Time) {
         let rules = &mut self.rules;
         let whole = matches!(work, RulesWork::Settle(_));
+        rules.unsupported = matches!(outcome, Ok(RulesOutcome::Unsupported(_)));
+        let outcome = match outcome {
+            Ok(RulesOutcome::Unsupported(why)) => Err(format!("this kernel has no tables of family inet ({why})")),
+            outcome => outcome,
+        };
         match (&outcome, work) {
             (Ok(_), RulesWork::Settle(table)) => rules.have = Some(*table),
             (Ok(_), RulesWork::Change(change)) => rules.have.iter_mut().for_each(|have| have.apply(&change)),
@@ -137,6 +144,11 @@ impl Reconciler {
     /// The last plan of packet rules that is in force.
     pub fn rules_in_force(&self) -> u64 {
         self.rules.in_force
+    }
+
+    /// Whether pods start without rules: the kernel has none, and there is no policy that a pod would be without.
+    pub fn does_without_rules(&self) -> bool {
+        self.rules.unsupported && !self.world.policies.engine().has_policies()
     }
 
     /// The answer to an ADD whose pod's rules are not in force in time.
