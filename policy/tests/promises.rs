@@ -85,3 +85,18 @@ fn a_rule_of_the_cluster_with_a_peer_that_is_not_known_accepts_nothing_and_denie
     assert_eq!(rule("Deny"), [Verdict::Blocked; 2]);
     assert_eq!(rule("Pass"), [Verdict::Blocked; 2]);
 }
+
+#[test]
+fn endpoints_of_a_service_without_ports_are_its_endpoints_too() {
+    let text = policy("s", "default", "PLACE: [{action: Allow, SIDE: {services: {name: v, namespace: default}}}]");
+    let slice = "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\n\
+        metadata: {name: v-1, namespace: default, labels: {kubernetes.io/service-name: v}}\n\
+        endpoints: [{addresses: [10.0.0.2]}]\n";
+    let with = |place: &str, side: &str| {
+        objects(&format!("{POD}{}{slice}", text.replace("PLACE", place).replace("SIDE", side)))
+    };
+    let of =
+        |objects: &[Object], direction| ["10.0.0.2", "10.0.0.3"].map(|other| verdict(objects, direction, other, 80));
+    assert_eq!(of(&with("ingress", "source"), Direction::Ingress), [Verdict::Allowed, Verdict::Blocked]);
+    assert_eq!(of(&with("egress", "destination"), Direction::Egress), [Verdict::Blocked; 2], "to no port of it");
+}

@@ -19,7 +19,10 @@ pub struct EndpointSlice {
     pub family: Option<Family>,
     /// `endpoints[].nodeName` of those with `conditions.ready`, which counts as true where it is not said.
     pub ready_on: BTreeSet<NodeName>,
-    /// `endpoints[].addresses[]` with each of `ports[]`, ready or not: whom a policy means by the Service.
+    /// `endpoints[].addresses[]`, ready or not, ports or none: whom a policy means that lets a Service's endpoints in.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub addresses: BTreeSet<IpAddr>,
+    /// The same with each of `ports[]`: whom a policy means that lets out to a Service.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub sockets: BTreeSet<Socket>,
 }
@@ -98,13 +101,14 @@ impl From<EndpointSliceWire> for EndpointSlice {
         let endpoints = endpoints.unwrap_or_default();
         // Names (`FQDN`) are no addresses.
         let addresses = endpoints.iter().flat_map(|one| &one.addresses).filter_map(|text| text.parse::<IpAddr>().ok());
+        let addresses: BTreeSet<IpAddr> = addresses.collect();
         let ports: Vec<(Protocol, u16)> = ports
             .into_iter()
             .flatten()
             .filter_map(|port| Some((port.protocol.unwrap_or(Protocol::TCP), port.port?)))
             .collect();
-        let sockets = addresses.flat_map(|address| {
-            ports.iter().map(move |(protocol, port)| Socket { address, protocol: *protocol, port: *port })
+        let sockets = addresses.iter().flat_map(|address| {
+            ports.iter().map(move |(protocol, port)| Socket { address: *address, protocol: *protocol, port: *port })
         });
         let sockets = sockets.collect();
         let ready = endpoints.into_iter().filter(|one| one.conditions.ready.unwrap_or(true));
@@ -115,6 +119,7 @@ impl From<EndpointSliceWire> for EndpointSlice {
                 AddressType::IPv6 => Some(Family::Ipv6),
                 AddressType::Other => None,
             },
+            addresses,
             sockets,
             ready_on: ready.filter_map(|one| one.node_name).collect(),
             meta: Meta { name: metadata.name, namespace: metadata.namespace, ..Meta::default() },

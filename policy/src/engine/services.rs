@@ -7,10 +7,17 @@ use model::object::{EndpointSlice, ServiceName};
 
 use crate::program::Socket;
 
+/// What a slice has.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Endpoints {
+    addresses: BTreeSet<IpAddr>,
+    sockets: BTreeSet<Socket>,
+}
+
 /// Slices by Service and name.
 #[derive(Debug, Clone, Default)]
 pub struct Services {
-    slices: BTreeMap<ServiceName, BTreeMap<String, BTreeSet<Socket>>>,
+    slices: BTreeMap<ServiceName, BTreeMap<String, Endpoints>>,
     /// Of which Service a slice is, by namespace and name.
     of: BTreeMap<(String, String), ServiceName>,
 }
@@ -22,7 +29,10 @@ impl Services {
         let service = slice.and_then(|slice| slice.service.clone());
         let service = service.map(|service| ServiceName { namespace: namespace.into(), name: service });
         let socket = |of: &model::object::Socket| (of.address, of.protocol, of.port);
-        let new = slice.map(|slice| slice.sockets.iter().map(socket).collect());
+        let new = slice.map(|slice| Endpoints {
+            addresses: slice.addresses.clone(),
+            sockets: slice.sockets.iter().map(socket).collect(),
+        });
         let mut changed = Vec::new();
         let before = self.of.remove(&place);
         if let Some(before) = before.filter(|before| Some(before) != service.as_ref()) {
@@ -45,17 +55,17 @@ impl Services {
         changed
     }
 
-    /// The addresses of a Service's endpoints.
+    /// The addresses of a Service's endpoints, also of those without ports.
     pub fn addresses(&self, service: &ServiceName) -> BTreeSet<IpAddr> {
-        self.of_service(service).map(|(address, ..)| *address).collect()
+        self.of_service(service).flat_map(|slice| &slice.addresses).copied().collect()
     }
 
     /// The addresses of a Service's endpoints, each with every port of its slice.
     pub fn sockets(&self, service: &ServiceName) -> BTreeSet<Socket> {
-        self.of_service(service).copied().collect()
+        self.of_service(service).flat_map(|slice| &slice.sockets).copied().collect()
     }
 
-    fn of_service(&self, service: &ServiceName) -> impl Iterator<Item = &Socket> {
-        self.slices.get(service).into_iter().flat_map(BTreeMap::values).flatten()
+    fn of_service(&self, service: &ServiceName) -> impl Iterator<Item = &Endpoints> {
+        self.slices.get(service).into_iter().flat_map(BTreeMap::values)
     }
 }

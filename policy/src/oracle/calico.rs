@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use model::Family;
-use model::object::{CalicoRule, Endpoints, Entity, IcmpMatch, Namespaces, Object, PortMatch, ServiceName};
+use model::object::{
+    CalicoRule, EndpointSlice, Endpoints, Entity, IcmpMatch, Namespaces, Object, PortMatch, ServiceName,
+};
 use model::selector::Labels;
 
 use super::{Oracle, Thing, own, ports};
@@ -48,25 +50,24 @@ impl<'a> Oracle<'a> {
     }
 
     fn is_from(&self, service: &ServiceName, packet: &Packet) -> bool {
-        self.sockets(service).any(|socket| socket.address == packet.from)
+        self.slices(service).any(|slice| slice.addresses.contains(&packet.from))
     }
 
     fn is_to(&self, service: &ServiceName, packet: &Packet) -> bool {
         let port = ports(packet).map(|(_, port)| port);
-        self.sockets(service)
-            .any(|one| (one.address, one.protocol, Some(one.port)) == (packet.to, packet.protocol, port))
+        let mut sockets = self.slices(service).flat_map(|slice| &slice.sockets);
+        sockets.any(|one| (one.address, one.protocol, Some(one.port)) == (packet.to, packet.protocol, port))
     }
 
-    fn sockets(&self, service: &ServiceName) -> impl Iterator<Item = &'a model::object::Socket> {
-        let slices = self.0.iter().filter_map(move |object| match object {
+    fn slices(&self, service: &ServiceName) -> impl Iterator<Item = &'a EndpointSlice> {
+        self.0.iter().filter_map(move |object| match object {
             Object::EndpointSlice(slice) => {
                 let namespace = slice.meta.namespace.as_deref();
                 let is = (namespace, slice.service.as_deref()) == (Some(&*service.namespace), Some(&*service.name));
-                is.then_some(&slice.sockets)
+                is.then_some(slice)
             }
             _ => None,
-        });
-        slices.flatten()
+        })
     }
 
     fn is_any_at(&self, address: IpAddr, endpoints: &Endpoints) -> bool {

@@ -268,11 +268,17 @@ impl Maker {
             let (address, port) = (self.address(), 1 + self.dice.below(7) as u16);
             sockets.insert(Socket { address, protocol: Protocol::TCP, port });
         }
+        // Of a Service without ports there are addresses only.
+        let addresses = sockets.iter().map(|socket| socket.address).collect();
+        if self.dice.one_in(4) {
+            sockets.clear();
+        }
         EndpointSlice {
             meta: Meta { name: name.into(), namespace: Some(namespace.into()), ..Meta::default() },
             service: Some(self.dice.one_of(&["v1", "v2"]).into()),
             family: None,
             ready_on: BTreeSet::new(),
+            addresses,
             sockets,
         }
     }
