@@ -100,3 +100,16 @@ fn endpoints_of_a_service_without_ports_are_its_endpoints_too() {
     assert_eq!(of(&with("ingress", "source"), Direction::Ingress), [Verdict::Allowed, Verdict::Blocked]);
     assert_eq!(of(&with("egress", "destination"), Direction::Egress), [Verdict::Blocked; 2], "to no port of it");
 }
+
+#[test]
+fn nodes_are_peers_at_every_address_of_their_status() {
+    let text = format!(
+        "{POD}---\napiVersion: policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\nmetadata: {{name: c}}\n\
+         spec: {{tier: Admin, priority: 1, subject: {{namespaces: {{}}}}, egress: [{{action: Deny, to: [{{nodes: {{}}}}]}}]}}\n\
+         ---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: default}}\n\
+         ---\napiVersion: v1\nkind: Node\nmetadata: {{name: n}}\nstatus: {{addresses: [{{type: InternalIP, address: 10.0.0.2}}, \
+         {{type: ExternalIP, address: 192.0.2.1}}, {{type: Hostname, address: n}}]}}\n"
+    );
+    let verdicts = ["10.0.0.2", "192.0.2.1", "192.0.2.2"].map(|to| verdict(&objects(&text), Direction::Egress, to, 80));
+    assert_eq!(verdicts, [Verdict::Blocked, Verdict::Blocked, Verdict::Allowed]);
+}

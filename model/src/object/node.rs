@@ -24,6 +24,9 @@ pub struct Node {
     /// Every InternalIP of `status.addresses`.
     #[serde(default)]
     pub internal_ips: Vec<IpAddr>,
+    /// Every address of `status.addresses` of whatever type: whom a policy means by the node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub status_ips: Vec<IpAddr>,
     /// Annotation `projectcalico.org/ASNumber`.
     pub asn: Option<Asn>,
     /// Annotation `projectcalico.org/RouteReflectorClusterID`.
@@ -136,6 +139,8 @@ impl TryFrom<NodeWire> for Node {
         }
         let of_type = wire.status.addresses.iter().filter(|a| a.kind == "InternalIP");
         let internal_ips: Vec<IpAddr> = of_type.filter_map(|a| a.address.parse().ok()).collect();
+        // Names are none.
+        let status_ips = wire.status.addresses.iter().filter_map(|a| a.address.parse().ok()).collect();
         let internal = |v4: bool| {
             let address = *internal_ips.iter().find(|a| a.is_ipv4() == v4)?;
             Some(NodeAddress { address, subnet: Prefix::host(address) })
@@ -153,7 +158,7 @@ impl TryFrom<NodeWire> for Node {
             _ => Err(format!("{t:?} is neither true nor false")),
         })?;
         let service = service.unwrap_or_default();
-        Ok(Node { name, pod_cidrs, ipv4, ipv6, internal_ips, asn, cluster_id, service, meta })
+        Ok(Node { name, pod_cidrs, ipv4, ipv6, internal_ips, status_ips, asn, cluster_id, service, meta })
     }
 }
 

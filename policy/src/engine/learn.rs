@@ -176,7 +176,7 @@ impl Engine {
     fn learn_node(&mut self, key: ObjectKey, node: &Node) {
         let class = self.crowd.of_meta(Kind::Node, &node.meta, None);
         let written = [&node.ipv4, &node.ipv6].into_iter().flatten().map(|address| address.address);
-        let mut addresses: Addresses = node.internal_ips.iter().copied().chain(written).collect();
+        let mut addresses: Addresses = node.status_ips.iter().copied().chain(written).collect();
         addresses.sort_unstable();
         addresses.dedup();
         self.set_other(key, Some((class, Content::Addresses(addresses))));

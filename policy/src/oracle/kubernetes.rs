@@ -39,7 +39,7 @@ impl Oracle<'_> {
             ClusterPeer::Nodes(labels) => self.0.iter().any(|object| match object {
                 Object::Node(node) => {
                     let written = node.ipv4.iter().chain(&node.ipv6).any(|one| one.address == other);
-                    labels.chooses(&node.meta.labels) && (written || node.internal_ips.contains(&other))
+                    labels.chooses(&node.meta.labels) && (written || node.status_ips.contains(&other))
                 }
                 _ => false,
             }),
