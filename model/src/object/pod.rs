@@ -20,7 +20,7 @@ pub struct Pod {
     /// `status.podIPs` (or `status.podIP`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<IpAddr>,
-    /// `spec.containers[].ports[]` that have a name.
+    /// `spec.containers[].ports[]` that have a name, and those of `spec.initContainers[]` that run beside them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<ContainerPort>,
     /// `spec.serviceAccountName`; `default` where nothing is written.
@@ -97,9 +97,15 @@ struct PodSpec {
     service_account_name: Option<String>,
     #[serde(default)]
     containers: Option<Vec<ContainerWire>>,
+    #[serde(default)]
+    init_containers: Option<Vec<ContainerWire>>,
 }
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ContainerWire {
+    /// `Always` of an init container that the pod keeps beside the others (a sidecar).
+    #[serde(default)]
+    restart_policy: Option<String>,
     #[serde(default)]
     ports: Option<Vec<ContainerPortWire>>,
 }
@@ -135,7 +141,10 @@ impl PodWire {
         if addresses.is_empty() {
             addresses.extend(status.pod_ip.and_then(|address| address.parse::<IpAddr>().ok()));
         }
-        let ports = spec.containers.into_iter().flatten().flat_map(|container| container.ports.unwrap_or_default());
+        let sidecars = spec.init_containers.into_iter().flatten();
+        let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+        let containers = spec.containers.into_iter().flatten().chain(sidecars);
+        let ports = containers.flat_map(|container| container.ports.unwrap_or_default());
         let named = |port: ContainerPortWire| {
             let protocol = port.protocol.unwrap_or(Protocol::TCP);
             port.name.map(|name| ContainerPort { name, protocol, port: port.container_port })
@@ -207,6 +216,19 @@ mod tests {
         assert_eq!(read("[]", "{}").0.service_account, "default");
         assert_eq!(read("[]", "{serviceAccountName: ''}").0.service_account, "default");
         assert_eq!(read("[]", "{serviceAccountName: cashier}").0.service_account, "cashier");
+    }
+
+    #[test]
+    fn init_containers_that_stay_name_ports_and_those_that_end_name_none() {
+        let (pod, _) = read(
+            "[]",
+            "{containers: [{ports: [{name: web, containerPort: 80}]}], initContainers: [\
+             {restartPolicy: Always, ports: [{name: mesh, containerPort: 81}]}, \
+             {restartPolicy: OnFailure, ports: [{name: never, containerPort: 82}]}, \
+             {ports: [{name: once, containerPort: 83}]}]}",
+        );
+        let ports: Vec<_> = pod.ports.iter().map(|port| (port.name.as_str(), port.port)).collect();
+        assert_eq!(ports, [("web", 80), ("mesh", 81)]);
     }
 
     #[test]
