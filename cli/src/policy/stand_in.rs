@@ -7,9 +7,9 @@ use model::object::{Object, Pod};
 
 use crate::output::counted;
 
-/// The first IPv4 address: of 198.18.0.0/15, which no network uses (RFC 2544).
+/// The first IPv4 address: of 198.18.0.0/15, which is for tests of devices.
 const FIRST4: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
-/// The first IPv6 address: of 2001:2::/48, which no network uses (RFC 5180).
+/// The first IPv6 address: of 2001:2::/48, which is for the same.
 const FIRST6: Ipv6Addr = Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1);
 /// How many there are of each.
 const COUNT: u32 = (1 << 17) - 2;
