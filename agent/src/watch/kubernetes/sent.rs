@@ -21,7 +21,6 @@ const HEAVY: &[&[&str]] = &[
     &["status", "initContainerStatuses"],
     &["status", "containerStatuses"],
     &["status", "ephemeralContainerStatuses"],
-    &["spec", "initContainers"],
     &["spec", "ephemeralContainers"],
     &["spec", "volumes"],
 ];
@@ -29,7 +28,7 @@ const HEAVY: &[&[&str]] = &[
 /// What is kept of an [`Outline`].
 const OUTLINE: &[(&str, &[&str])] = &[
     ("metadata", &["name", "namespace", "uid", "labels", "resourceVersion"]),
-    ("spec", &["nodeName", "hostNetwork", "serviceAccountName", "containers"]),
+    ("spec", &["nodeName", "hostNetwork", "serviceAccountName", "containers", "initContainers"]),
     ("status", &["phase", "podIP", "podIPs"]),
 ];
 
@@ -76,8 +75,10 @@ impl<'de, E: Extent> Deserialize<'de> for Sent<E> {
         let mut value = Value::deserialize(deserializer)?;
         HEAVY.iter().for_each(|path| strip(&mut value, path));
         E::KEPT.into_iter().for_each(|kept| keep(&mut value, kept));
-        if let Some(containers) = value.pointer_mut("/spec/containers").and_then(Value::as_array_mut) {
-            *containers = containers.iter_mut().filter_map(named_ports).collect();
+        for list in ["/spec/containers", "/spec/initContainers"] {
+            if let Some(containers) = value.pointer_mut(list).and_then(Value::as_array_mut) {
+                *containers = containers.iter_mut().filter_map(named_ports).collect();
+            }
         }
         let text = |key: &str| value.pointer(&format!("/metadata/{key}")).and_then(Value::as_str).map(str::to_string);
         let (name, namespace, resource_version) = (text("name"), text("namespace"), text("resourceVersion"));
@@ -104,11 +105,17 @@ fn keep(value: &mut Value, kept: &[(&str, &[&str])]) {
     }
 }
 
-/// A container with nothing but its ports that have a name; None without such a port.
+/// A container with nothing but its ports that have a name, and what tells whether it stays; None without such a port.
 fn named_ports(container: &mut Value) -> Option<Value> {
     let Value::Array(mut ports) = container.get_mut("ports")?.take() else { return None };
     ports.retain(|port| port.get("name").is_some());
-    (!ports.is_empty()).then(|| json!({ "ports": ports }))
+    if ports.is_empty() {
+        return None;
+    }
+    Some(match container.get_mut("restartPolicy") {
+        Some(policy) => json!({ "restartPolicy": policy.take(), "ports": ports }),
+        None => json!({ "ports": ports }),
+    })
 }
 
 impl<E> std::fmt::Debug for Sent<E> {
@@ -181,15 +188,21 @@ mod tests {
                     {"name": "c", "image": "i", "ports": [{"name": "web", "containerPort": 80}, {"containerPort": 81}]},
                     {"name": "d"},
                 ],
+                "initContainers": [
+                    {"name": "e", "restartPolicy": "Always", "image": "i", "ports": [{"name": "mesh", "containerPort": 82}]},
+                    {"name": "f", "image": "i"},
+                ],
             },
             "status": {"podIP": "10.1.0.1", "podIPs": [{"ip": "10.1.0.1"}], "phase": "Running", "conditions": []},
         });
         let spec = json!({
             "nodeName": "n2", "serviceAccountName": "s",
             "containers": [{"ports": [{"name": "web", "containerPort": 80}]}],
+            "initContainers": [{"restartPolicy": "Always", "ports": [{"name": "mesh", "containerPort": 82}]}],
         });
         let whole: Sent<Whole> = serde_json::from_value(pod.clone()).unwrap();
         assert_eq!(whole.value["spec"]["containers"], spec["containers"]);
+        assert_eq!(whole.value["spec"]["initContainers"], spec["initContainers"]);
         assert_eq!(whole.value["metadata"], pod["metadata"]);
         let outline: Sent<Outline> = serde_json::from_value(pod).unwrap();
         let expected = json!({
