@@ -22,7 +22,12 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Object>> {
         let name = file.display().to_string();
         let text = fs::read_to_string(&file).with_context(|| name.clone())?;
         let values = object::values(&text).map_err(|message| anyhow::anyhow!("{name}: {message}"))?;
-        for value in values {
+        // A list that is written without a head is one all the same.
+        let items = values.into_iter().flat_map(|value| match value {
+            Value::Array(items) => items,
+            one => vec![one],
+        });
+        for value in items {
             let value = identified(value).map_err(|message| anyhow::anyhow!("{name}: {message}"))?;
             let matters = matters(&value);
             match object::read_value(&name, value) {
@@ -153,6 +158,12 @@ mod tests {
     fn lists_of_one_kind_are_unfolded() {
         let text = r#"{"kind": "NetworkPolicyList", "apiVersion": "networking.k8s.io/v1",
             "items": [{"metadata": {"name": "deny", "namespace": "x"}, "spec": {"podSelector": {}}}]}"#;
+        assert_eq!(names(&[("all.json", text)]).expect("read"), ["NetworkPolicy/x/deny", "Namespace/x"]);
+    }
+
+    #[test]
+    fn a_bare_list_is_no_place_for_a_policy_to_be_overlooked() {
+        let text = r#"[{"metadata": {"name": "deny", "namespace": "x"}, "spec": {"podSelector": {}}}]"#;
         assert_eq!(names(&[("all.json", text)]).expect("read"), ["NetworkPolicy/x/deny", "Namespace/x"]);
     }
 
