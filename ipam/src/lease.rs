@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use model::api::{AttachPlan, Attachment, PodRoute};
-use model::{Family, PodRef, Prefix, kernel};
+use model::{Family, PodRef, Prefix, kernel, pod_link};
 use serde::{Deserialize, Serialize};
 
 /// Addresses held by one interface of one container.
@@ -70,6 +70,18 @@ impl Lease {
     /// Recovered from the kernel without a word of whose it is: the container id stands for it until somebody tells.
     pub fn is_unclaimed(&self) -> bool {
         self.attachment.container_id.starts_with(UNCLAIMED)
+    }
+
+    /// Recovered from the kernel, which does not tell for which pod. Not so where the link's name says that there is none.
+    pub fn lacks_its_pod(&self) -> bool {
+        let is_recovered = self.pod.is_none() && self.since == 0 && self.netns.is_empty();
+        is_recovered && !self.has_link_of(None)
+    }
+
+    /// Whether its link has a name that links of this pod have; of none: of a container without a pod.
+    pub fn has_link_of(&self, pod: Option<&PodRef>) -> bool {
+        self.host_interface == pod_link::name(pod, &self.attachment.container_id)
+            || self.host_interface == pod_link::further_name(pod, &self.attachment)
     }
 }
 

@@ -130,6 +130,11 @@ impl Leases {
         self.leases.get(attachment)
     }
 
+    /// The lease that stands for a link whose container is not known.
+    pub fn of_link(&self, host_interface: &str) -> Option<&Lease> {
+        self.of(&unclaimed(host_interface))
+    }
+
     /// The lease that holds an address.
     pub fn holder(&self, address: IpAddr) -> Option<&Lease> {
         self.holders.get(&address).and_then(|attachment| self.leases.get(attachment))
@@ -149,7 +154,7 @@ impl Leases {
             return Ok(self.again(lease, ask));
         }
         let host_interface = self.host_interface(attach.pod.as_ref(), &attach.attachment);
-        if let Some(lease) = self.of(&unclaimed(&host_interface)) {
+        if let Some(lease) = self.of_link(&host_interface) {
             return Ok(claim(lease, ask));
         }
         if self.len() >= LEASE_LIMIT {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::api::{Attachment, Detach, Gc};
 use model::{Time, pod_link};
 
-use crate::lease::{Lease, Record, unclaimed};
+use crate::lease::{Lease, Record};
 use crate::leases::{Leases, describe};
 use crate::recover::PodLink;
 
@@ -41,7 +41,7 @@ impl Leases {
         let own = self.of(&detach.attachment);
         let by_link = || {
             let name = pod_link::name(detach.pod.as_ref(), &detach.attachment.container_id);
-            self.of(&unclaimed(&name))
+            self.of_link(&name)
         };
         let ended = own.or_else(by_link).map(|lease| (lease.clone(), "DEL".to_string()));
         self.released(ended.into_iter().collect())

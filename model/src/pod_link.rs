@@ -19,6 +19,11 @@ pub fn further_name(pod: Option<&PodRef>, attachment: &Attachment) -> String {
     hashed(&format!("{}.{}", identity(pod, &attachment.container_id), attachment.ifname))
 }
 
+/// Stands for the pod behind a link while nobody can tell which it is: no namespace's name is empty.
+pub fn stand_in(link: &str) -> PodRef {
+    PodRef { namespace: String::new(), name: link.into() }
+}
+
 /// Does a link name look like the host side of a pod, ours or Calico's?
 pub fn is_pod_link(name: &str) -> bool {
     name.strip_prefix(kernel::POD_LINK_PREFIX)

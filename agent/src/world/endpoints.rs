@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipam::Lease;
-use model::PodRef;
 use model::api::Attachment;
+use model::{PodRef, pod_link};
 
 /// All interfaces that have a lease, by name.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ pub struct Endpoints {
 /// An interface on the node's side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interface {
-    /// Whose it is, where Kubernetes asked for it.
+    /// Whose it is, where Kubernetes asked for it; a stand-in ([`pod_link::stand_in`]) where nobody can tell.
     pub pod: Option<PodRef>,
     /// The addresses behind it.
     pub addresses: BTreeSet<IpAddr>,
@@ -39,6 +39,15 @@ pub struct Touched {
     pub interfaces: BTreeSet<String>,
     /// Pods whose addresses may be others now.
     pub pods: BTreeSet<PodRef>,
+}
+
+impl Touched {
+    /// Both together.
+    pub fn and(mut self, other: Touched) -> Touched {
+        self.interfaces.extend(other.interfaces);
+        self.pods.extend(other.pods);
+        self
+    }
 }
 
 impl Endpoints {
@@ -69,7 +78,7 @@ impl Endpoints {
         let mut touched = Touched::default();
         for lease in [before, now].into_iter().flatten() {
             touched.interfaces.insert(lease.host_interface.clone());
-            touched.pods.extend(lease.pod.clone());
+            touched.pods.extend(owner(lease));
         }
         if let Some(lease) = before
             && let Some(held) = self.held.get_mut(&lease.host_interface)
@@ -77,7 +86,7 @@ impl Endpoints {
             held.remove(&lease.attachment);
         }
         if let Some(lease) = now {
-            let held = Held { pod: lease.pod.clone(), addresses: lease.addresses.clone() };
+            let held = Held { pod: owner(lease), addresses: lease.addresses.clone() };
             self.held.entry(lease.host_interface.clone()).or_default().insert(lease.attachment.clone(), held);
         }
         touched.interfaces.iter().for_each(|name| self.renew(name));
@@ -122,4 +131,10 @@ impl Endpoints {
         }
         self.interfaces.insert(name.into(), interface);
     }
+}
+
+/// Whose an interface is. A lease that lacks its pod has a stand-in, so that it is not taken for one that policies are not about.
+fn owner(lease: &Lease) -> Option<PodRef> {
+    let stand_in = || lease.lacks_its_pod().then(|| pod_link::stand_in(&lease.host_interface));
+    lease.pod.clone().or_else(stand_in)
 }

@@ -2,6 +2,7 @@
 
 pub mod autodetection;
 mod blocks;
+pub mod claims;
 pub mod cni;
 pub mod endpoints;
 pub mod kernel;
@@ -21,6 +22,7 @@ use model::{NodeName, PodRef, Prefix};
 
 use crate::fact::{ApiServerState, Fact, Source};
 pub use autodetection::Autodetection;
+pub use claims::Claims;
 pub use endpoints::Endpoints;
 pub use kernel::Kernel;
 pub use learned::Learned;
@@ -52,6 +54,8 @@ pub struct World {
     pub routers: BTreeSet<(NonZeroU32, Ipv6Addr)>,
     /// Who holds which address.
     pub leases: ipam::Leases,
+    /// The pods that leases without a pod may be of.
+    pub claims: Claims,
     /// Pods' interfaces, as the leases have them.
     pub endpoints: Endpoints,
     /// What policies say of the pods of this node.
@@ -153,6 +157,7 @@ impl World {
             learned: Learned::default(),
             routers: BTreeSet::new(),
             leases: ipam::Leases::default(),
+            claims: Claims::default(),
             endpoints: Endpoints::default(),
             policies: Policies::of(node.clone()),
             picture: ipam::block::Picture::default(),
@@ -186,7 +191,7 @@ impl World {
                 }
                 self.policies.learn(&fact.object);
                 let dirty = match &fact.object {
-                    Object::Pod(pod) => self.place(&pod.reference(), Some(pod)),
+                    Object::Pod(pod) => self.place(&pod.reference(), Some(pod)).and(self.claim(pod)),
                     _ => Dirty::nothing(),
                 };
                 Dirty { policies: true, ..dirty }.and(self.objects.learn(*fact))
@@ -195,7 +200,9 @@ impl World {
                 self.policies.forget(&key);
                 let dirty = match (key.kind, &key.namespace) {
                     (Kind::Pod, Some(namespace)) => {
-                        self.place(&PodRef { namespace: namespace.clone(), name: key.name.clone() }, None)
+                        let pod = PodRef { namespace: namespace.clone(), name: key.name.clone() };
+                        self.claims.forget(&pod);
+                        self.place(&pod, None)
                     }
                     _ => Dirty::nothing(),
                 };
@@ -259,6 +266,17 @@ impl World {
         Dirty { interfaces: touched.interfaces, ..Dirty::nothing() }
     }
 
+    /// Gives a pod its leases that were read back from the kernel.
+    fn claim(&mut self, pod: &Pod) -> Dirty {
+        if !self.claims.learn(pod, &self.node) {
+            return Dirty::nothing();
+        }
+        let reference = pod.reference();
+        let is_its = |lease: &&ipam::Lease| lease.lacks_its_pod() && lease.has_link_of(Some(&reference));
+        let its: Vec<ipam::Lease> = self.leases.iter().filter(is_its).cloned().collect();
+        its.into_iter().fold(Dirty::nothing(), |dirty, lease| dirty.and(self.learn_lease(ipam::Record::Lease(lease))))
+    }
+
     fn learn_kernel(&mut self, event: KernelEvent) -> Dirty {
         let links = || self.routers.iter().map(|(link, _)| link.get());
         let before: BTreeSet<u32> = links().filter(|link| self.kernel.actual.links.contains_key(link)).collect();
@@ -272,7 +290,12 @@ impl World {
         dirty
     }
 
-    fn learn_lease(&mut self, record: ipam::Record) -> Dirty {
+    fn learn_lease(&mut self, mut record: ipam::Record) -> Dirty {
+        if let ipam::Record::Lease(lease) = &mut record
+            && let Some(pod) = self.claims.owner(lease)
+        {
+            lease.pod = Some(pod.clone());
+        }
         let touched = match &record {
             ipam::Record::Lease(lease) => {
                 let before = self.leases.of(&lease.attachment).map(|l| l.addresses.clone());
@@ -289,9 +312,15 @@ impl World {
             ipam::Record::Plumbed { .. } | ipam::Record::Freed(_) => None,
         };
         let before = attachment.as_ref().and_then(|attachment| self.leases.of(attachment).cloned());
+        let stood_in = match &record {
+            // What stood for its link goes.
+            ipam::Record::Lease(lease) => self.leases.of_link(&lease.host_interface).cloned(),
+            _ => None,
+        };
         self.leases.apply(record);
+        let gone = stood_in.filter(|lease| self.leases.of(&lease.attachment).is_none());
         let now = attachment.as_ref().and_then(|attachment| self.leases.of(attachment));
-        let endpoints = self.endpoints.learn(before.as_ref(), now);
+        let endpoints = self.endpoints.learn(gone.as_ref(), None).and(self.endpoints.learn(before.as_ref(), now));
         for pod in &endpoints.pods {
             self.policies.attach(pod, self.endpoints.addresses_of(pod));
         }

@@ -76,7 +76,8 @@ impl Engine {
     }
 
     /// A pod of this node has these addresses: those of its lease, which are known before its status tells of them. Without
-    /// any, its status counts. Until its object is seen, everything to and from it is denied, if a policy may be about it.
+    /// any, its status counts. Until its object is seen, everything to and from it is denied, if a policy may be about it. A pod
+    /// without a namespace may be of any.
     pub fn attach(&mut self, pod: PodRef, addresses: Vec<IpAddr>) {
         self.place_pod(pod, |state| {
             state.lease = Some(addresses.into());

@@ -127,8 +127,12 @@ impl Policies {
         self.tier(name).map_or(DefaultAction::Deny, |(_, action)| action)
     }
 
-    /// Whether there is an enforced policy that may be about a pod of a namespace of which no more is known.
+    /// Whether there is an enforced policy that may be about a pod of which no more is known than its namespace, or, where that
+    /// is empty, not even that.
     pub fn may_be_about(&self, namespace: &str, direction: Direction) -> bool {
+        if namespace.is_empty() {
+            return self.maybe.keys().any(|(_, of)| *of == direction);
+        }
         [None, Some(namespace.to_string())].into_iter().any(|place| self.maybe.contains_key(&(place, direction)))
     }
 
