@@ -309,6 +309,92 @@ fn a_calico_policy_denies_and_passes_as_its_tiers_say() {
     assert_eq!(node.lines("chain i-").len(), 1, "{}", node.table);
 }
 
+/// A Calico policy about `web` with one rule of ingress.
+fn rule(name: &str, tier: &str, rule: &str) -> String {
+    format!(
+        "apiVersion: projectcalico.org/v3\nkind: NetworkPolicy\nmetadata: {{name: {tier}.{name}, namespace: shop}}\n\
+         spec: {{tier: {tier}, selector: app == 'web', ingress: [{rule}]}}"
+    )
+}
+
+fn with_web(policies: &[String]) -> Node {
+    let mut node = Node::new();
+    policies.iter().for_each(|policy| _ = node.learn(policy));
+    node.learn(&pod("a", "n1", "web", "10.244.1.2"));
+    node.attach("a", &["10.244.1.2"]);
+    node
+}
+
+/// As many ports, no two of them next to each other.
+fn ports(many: u16) -> String {
+    (0..many).map(|number| (1_000 + 2 * number).to_string()).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn ports_that_are_not_meant_never_make_a_rule_longer_than_the_kernel_takes() {
+    let node = with_web(&[rule(
+        "a",
+        "default",
+        &format!("{{action: Allow, protocol: TCP, destination: {{notPorts: [{}]}}}}", ports(100)),
+    )]);
+    let allowed = node.lines("meta l4proto == [6] @th,16,16");
+    assert_eq!(allowed.len(), 101, "below, between and above: {}", node.table);
+    assert!(allowed[0].contains("@th,16,16 == [0, 0]-[3, 231] counter accept"), "{}", allowed[0]);
+    assert!(
+        allowed[1].contains("@th,16,16 == [3, 233] counter") || allowed[1].contains("[3, 233]-[3, 233]"),
+        "{}",
+        allowed[1]
+    );
+    assert!(allowed[100].contains("[4, 175]-[255, 255]"), "{}", allowed[100]);
+}
+
+#[test]
+fn a_rule_of_more_combinations_of_ports_than_are_made_denies_and_says_so() {
+    let both = |many| {
+        let ports = ports(many);
+        let text = format!(
+            "{{action: Allow, protocol: TCP, source: {{ports: [{ports}]}}, destination: {{ports: [{ports}]}}}}"
+        );
+        with_web(&[rule("a", "default", &text)])
+    };
+    let mut fits = both(31);
+    assert_eq!(fits.lines("meta l4proto == [6] @th,0,16").len(), 961, "{}", fits.table);
+    assert!(fits.firewall.take_cut_short().is_empty());
+    let mut node = both(40);
+    assert_eq!(node.lines("meta l4proto == [6] counter goto denied-ingress").len(), 1, "{}", node.table);
+    assert!(node.lines("meta l4proto == [6] @th").is_empty(), "{}", node.table);
+    let told = node.firewall.take_cut_short();
+    assert!(told.len() == 1 && told[0].contains("default.a"), "{told:?}");
+}
+
+#[test]
+fn tiers_that_the_kernel_cannot_follow_are_cut_and_what_would_reach_them_is_denied() {
+    let tiers = |many: usize| -> Node {
+        let of_tier = |number: usize| {
+            let tier = format!(
+                "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {{name: t{number}}}\nspec: {{order: {number}}}"
+            );
+            [tier, rule("a", &format!("t{number}"), "{action: Pass}")]
+        };
+        with_web(&(10..10 + many).flat_map(of_tier).collect::<Vec<_>>())
+    };
+    let mut fits = tiers(14);
+    assert_eq!((fits.lines("chain i-").len(), fits.lines("counter goto i-").len()), (14, 13), "{}", fits.table);
+    assert!(fits.firewall.take_cut_short().is_empty());
+    let mut node = tiers(16);
+    assert_eq!((node.lines("chain i-").len(), node.lines("counter goto i-").len()), (14, 13), "{}", node.table);
+    assert_eq!(
+        node.lines("counter goto denied-ingress").len(),
+        15,
+        "each end, and the last tier's pass: {}",
+        node.table
+    );
+    assert!(
+        node.firewall.take_cut_short().last().is_some_and(|what| what.starts_with("tier t24 ")),
+        "the first that is cut"
+    );
+}
+
 #[test]
 fn a_pod_that_nobody_has_told_of_is_closed_where_a_policy_may_be_about_it() {
     let mut node = Node::new();

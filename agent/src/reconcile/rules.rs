@@ -80,6 +80,9 @@ impl Reconciler {
                 rules.firewall.interfaces().chain(endpoints.interfaces().map(|(n, _)| n)).cloned().collect();
             rules.firewall.follow_interfaces(&all, endpoints);
         }
+        for what in rules.firewall.take_cut_short() {
+            tracing::warn!(what, "packet rules: policies are more than the kernel takes, and deny instead");
+        }
         if rules.firewall.is_touched() {
             rules.planned += 1;
             rules.slot.wanted = true;

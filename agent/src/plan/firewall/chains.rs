@@ -11,6 +11,12 @@ use policy::program::{self, Action, ChainKey, End, Item, Rest, RuleRef, Sense, S
 pub const LOG_GROUP: u16 = 4;
 /// Packets a second that a rule copies at most, and at once.
 const LOGGED: (u64, u32) = (20, 50);
+/// The kernel follows 16 jumps: one to the first tier, one to each other, one to what ends a packet.
+const TIERS: usize = 14;
+/// Rules that a step becomes at most in each family.
+const WAYS: usize = 1_000;
+/// Ranges that one rule asks after: the kernel takes 128 expressions in a rule, each range is two.
+const RANGES: usize = 16;
 
 /// Which way a packet goes that a chain decides, and with that what it means to allow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,12 +124,39 @@ pub fn render(way: Way, key: &ChainKey, chain: &program::Chain) -> Vec<Rendered>
         return vec![Rendered { name: first, rules: vec![(rule, Meaning::End(String::new()))] }];
     }
     let mut rendered = Vec::new();
-    for (index, tier) in chain.tiers.iter().enumerate() {
-        let is_last = index + 1 == chain.tiers.len();
-        let pass = if is_last { rest() } else { expr::goto(&name(index + 1)) };
+    for (index, tier) in chain.tiers.iter().enumerate().take(TIERS) {
+        let pass = match index + 1 {
+            next if next == chain.tiers.len() => rest(),
+            TIERS => way.deny(),
+            next => expr::goto(&name(next)),
+        };
         of_tier(way, name(index), tier, &pass, &mut rendered);
     }
     rendered
+}
+
+/// What of a chain of policies is more than the kernel takes, and is denied instead.
+pub fn cut_short(chain: &program::Chain) -> Vec<String> {
+    let beyond = chain.tiers.get(TIERS).map(|tier| {
+        format!(
+            "tier {} and all after it are cut: of {TIERS} tiers about an endpoint the last denies what it passes",
+            tier.tier
+        )
+    });
+    let steps = chain.tiers.iter().take(TIERS).flat_map(|tier| &tier.items).filter_map(|item| match item {
+        Item::Step(step) if step.action != Action::Log && !fits(step) => Some(step),
+        _ => None,
+    });
+    let denied = steps.map(|step| {
+        format!("{} names more than {WAYS} combinations of ranges of ports: it denies whatever the ports", step.rule)
+    });
+    beyond.into_iter().chain(denied).collect()
+}
+
+/// Whether a step becomes no more rules than are made.
+fn fits(step: &Step) -> bool {
+    let ways = step.tests.iter().filter(|test| asks_for_ports(test)).map(|test| of_test(test, None).len());
+    ways.fold(1, usize::saturating_mul) <= WAYS
 }
 
 fn of_tier(way: Way, name: String, tier: &TierChain, pass: &Part, rendered: &mut Vec<Rendered>) {
@@ -139,14 +172,21 @@ fn of_tier(way: Way, name: String, tier: &TierChain, pass: &Part, rendered: &mut
                         [expr::within(LOGGED.0, LOGGED.1), expr::log(LOG_GROUP, &cut(&step.rule.to_string()))].concat()
                     }
                 };
-                rules.extend(of_step(step, &end, Meaning::Rule));
+                // Nothing is allowed that the policy does not: without its ports the step denies.
+                let (end, action) = match step.action {
+                    Action::Allow | Action::Pass if !fits(step) => (way.deny(), Action::Deny),
+                    action => (end, action),
+                };
+                rules.extend(of_step(step, &end, &Meaning::Rule(step.rule.clone(), action)));
             }
             // A chain of its own, so that a packet is counted where it would be decided, and goes on all the same.
             Item::Staged { policy, steps } => {
                 let staged = format!("{name}-s{position}");
                 let jump = Rule::of([expr::jump(&staged)]).comment(&format!("staged {policy}"));
                 rules.push((jump, Meaning::Jump(policy.clone())));
-                let steps = steps.iter().flat_map(|step| of_step(step, &expr::ret(), Meaning::Staged));
+                let steps = steps
+                    .iter()
+                    .flat_map(|step| of_step(step, &expr::ret(), &Meaning::Staged(step.rule.clone(), step.action)));
                 rendered.push(Rendered { name: staged, rules: steps.collect() });
             }
         }
@@ -166,8 +206,10 @@ fn cut(text: &str) -> String {
     text.get(..end).unwrap_or_default().into()
 }
 
-/// The rules that do what a step does: one for each family where it asks for addresses, and for each range of ports.
-fn of_step(step: &Step, end: &Part, means: fn(RuleRef, Action) -> Meaning) -> Vec<(Rule, Meaning)> {
+/// The rules that do what a step does: one for each family where it asks for addresses, and for each range of ports;
+/// whatever the ports, where those are too many.
+fn of_step(step: &Step, end: &Part, means: &Meaning) -> Vec<(Rule, Meaning)> {
+    let with_ports = fits(step);
     let families: &[Option<Family>] = match step.tests.iter().any(asks_for_addresses) {
         true => &[Some(Family::Ipv4), Some(Family::Ipv6)],
         false => &[None],
@@ -175,19 +217,23 @@ fn of_step(step: &Step, end: &Part, means: fn(RuleRef, Action) -> Meaning) -> Ve
     let mut rules = Vec::new();
     for family in families {
         let mut ways = vec![family.map(expr::family).unwrap_or_default()];
-        for test in &step.tests {
+        for test in step.tests.iter().filter(|test| with_ports || !asks_for_ports(test)) {
             let parts = of_test(test, *family);
             ways = ways.iter().flat_map(|way| parts.iter().map(move |part| [&way[..], part].concat())).collect();
         }
         let comment = step.rule.to_string();
         let rule = |tests| Rule::of([tests, expr::counter(), end.clone()]).comment(&comment);
-        rules.extend(ways.into_iter().map(|tests| (rule(tests), means(step.rule.clone(), step.action))));
+        rules.extend(ways.into_iter().map(|tests| (rule(tests), means.clone())));
     }
     rules
 }
 
 fn asks_for_addresses(test: &Test) -> bool {
     test.set().is_some() || matches!(test, Test::Family(_))
+}
+
+fn asks_for_ports(test: &Test) -> bool {
+    matches!(test, Test::SourcePorts(..) | Test::DestinationPorts(..))
 }
 
 /// The ways to pass a test: any of them will do. None: nobody passes.
@@ -214,13 +260,35 @@ fn of_test(test: &Test, family: Option<Family>) -> Vec<Part> {
     }
 }
 
-/// In any of the ranges, which are ways of their own; or in none, which is one way past all of them.
+/// In any of the ranges, which are ways of their own; or in none, which is one way past all of them, or where they are
+/// too many for one rule, in any of the gaps between them.
 fn of_ports(end: Of, ports: &[RangeInclusive<u16>], sense: Sense) -> Vec<Part> {
     let each = ports.iter().map(|range| expr::port_between(end, range.clone(), is(sense)));
     match sense {
         Sense::Is => each.collect(),
+        Sense::Not if ports.len() > RANGES => {
+            gaps(ports).into_iter().map(|gap| expr::port_between(end, gap, Is::Is)).collect()
+        }
         Sense::Not => vec![each.flatten().collect()],
     }
+}
+
+/// The ports that are in none of the ranges.
+fn gaps(ports: &[RangeInclusive<u16>]) -> Vec<RangeInclusive<u16>> {
+    let mut ranges: Vec<(u16, u16)> = ports.iter().map(|range| (*range.start(), *range.end())).collect();
+    ranges.sort_unstable();
+    let mut gaps = Vec::new();
+    // The first port of which nothing is known; none past the last port.
+    let mut next = Some(0);
+    for (first, last) in ranges {
+        let Some(from) = next else { break };
+        if let Some(before) = first.checked_sub(1).filter(|before| from <= *before) {
+            gaps.push(from..=before);
+        }
+        next = last.checked_add(1).map(|after| after.max(from));
+    }
+    gaps.extend(next.map(|from| from..=u16::MAX));
+    gaps
 }
 
 fn is(sense: Sense) -> Is {

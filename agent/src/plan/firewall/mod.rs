@@ -24,7 +24,7 @@ pub use draft::Touched;
 
 use crate::world::endpoints::{Endpoints, Interface};
 use crate::world::{Dirty, World};
-use chains::{of_family, own, set_name};
+use chains::{cut_short, of_family, own, set_name};
 use draft::Draft;
 
 /// What the table is to hold.
@@ -41,6 +41,8 @@ pub struct Firewall {
     hosts: Vec<(Way, ChainKey)>,
     /// Pods' interfaces, as they are rendered.
     interfaces: BTreeMap<String, Interface>,
+    /// What policies ask for that is not in the table, since this was last asked.
+    cut_short: Vec<String>,
 }
 
 /// Names of sets and of chains.
@@ -65,6 +67,11 @@ impl Firewall {
     /// What was touched since this was last asked.
     pub fn take_touched(&mut self) -> Touched {
         self.draft.take_touched()
+    }
+
+    /// What new chains of policies ask for that is more than the kernel takes, since this was last asked.
+    pub fn take_cut_short(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.cut_short)
     }
 
     /// What leads there from what the kernel has, which differs in nothing but what was touched.
@@ -175,6 +182,7 @@ impl Firewall {
         if *users == 1
             && let Some(chain) = program.chains.get(key)
         {
+            self.cut_short.extend(cut_short(chain));
             for rendered in render(way, key, chain) {
                 let (name, chain) = rendered.chain();
                 self.draft.chain(&name, Some(chain));
