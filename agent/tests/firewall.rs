@@ -206,7 +206,7 @@ fn a_member_that_comes_or_goes_is_one_operation_and_so_is_a_pod_a_few() {
     assert_eq!(node.learn(&pod("one", "n2", "front", "10.244.3.1")), 1);
     assert_eq!(node.forget(Kind::Pod, "one"), 1);
     node.learn(&pod("b", "n1", "web", "10.244.1.3"));
-    assert_eq!(node.attach("b", &["10.244.1.3"]), 4, "two sets and two maps");
+    assert_eq!(node.attach("b", &["10.244.1.3"]), 5, "three sets and two maps");
     assert_eq!(node.learn(&pod("unrelated", "n2", "other", "10.244.3.2")), 0);
 }
 
@@ -287,6 +287,8 @@ fn a_host_endpoint_never_cuts_the_node_from_its_neighbours_its_tunnels_or_itself
     let from = "meta nfproto == [2] meta l4proto == [4] @nh,96,32 @nodes4 accept";
     let to = "meta nfproto == [2] meta l4proto == [4] @nh,128,32 @nodes4 accept";
     assert!(node.place("input", from) < node.place("input", "iifname vmap @host-"), "{}", node.table);
+    let to_pod = "meta nfproto == [10] @nh,192,128 @pods6 accept";
+    assert!(node.place("output", to_pod) < node.place("output", "oifname vmap @host-"), "{}", node.table);
     assert!(node.place("host-first", from) < node.place("host-first", "iifname vmap @host-"), "{}", node.table);
     assert!(node.place("output", to) < node.place("output", "oifname vmap @host-"), "{}", node.table);
 }
@@ -442,4 +444,25 @@ fn where_another_plugin_wires_the_pods_they_are_known_by_their_addresses() {
     node.forget(Kind::Pod, "a");
     assert_eq!(node.lines("map egress4"), ["map egress4 { type ipv4_addr : verdict;  }"]);
     assert!(node.lines("chain i-").is_empty());
+}
+
+#[test]
+fn an_address_that_another_pod_has_already_stays_when_the_one_before_goes() {
+    let mut node = Node::new();
+    let dirty = node.world.learn(Fact::Mode(Mode::PolicyOnly));
+    node.firewall = Firewall::default();
+    node.table = Ruleset::default();
+    node.settle(&dirty);
+    node.learn(&policy("web", WEB));
+    // The one before is by its name before or after the other.
+    for before in ["a", "z"] {
+        node.learn(&pod(before, "n1", "other", "10.9.1.2"));
+        node.learn(&pod("m", "n1", "web", "10.9.1.2"));
+        node.forget(Kind::Pod, before);
+        assert!(node.lines("map ingress4")[0].contains("10.9.1.2 : goto i-"), "{}", node.table);
+        assert!(node.lines("set self4")[0].contains("10.9.1.2 . 10.9.1.2"), "{}", node.table);
+        assert!(node.lines("set pods4")[0].contains("10.9.1.2"), "{}", node.table);
+        node.forget(Kind::Pod, "m");
+        assert!(!node.table.to_string().contains("10.9.1.2"), "{}", node.table);
+    }
 }

@@ -134,6 +134,11 @@ pub fn sources(family: Family) -> String {
     of_family("sources", family)
 }
 
+/// The set of the addresses of this node's pods.
+pub fn pods(family: Family) -> String {
+    of_family("pods", family)
+}
+
 /// The names of sets and maps that pods come and go in: empty here.
 pub fn of_pods(mode: Mode) -> Ruleset {
     let mut table = Ruleset::default();
@@ -142,6 +147,7 @@ pub fn of_pods(mode: Mode) -> Ruleset {
         if mode == Mode::Network {
             table.sets.insert(sources(family), Set::new(KeyType::InterfaceAddress(family)));
         }
+        table.sets.insert(pods(family), Set::new(KeyType::Address(family)));
         table.sets.insert(own(family), Set::new(KeyType::Pair(family)));
     }
     for name in [EGRESS, INGRESS] {

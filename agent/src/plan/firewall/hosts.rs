@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use dataplane::ruleset::{
     Chain, End, FORWARD, Hook, Key, MapKey, OUTPUT, PREROUTING, Part, Rule, Ruleset, Sense, Verdict, VerdictMap, expr,
 };
+use model::Family;
 use model::object::{FailsafePort, HostEndpoint, HostInterface};
 use model::pod_link::is_pod_link;
 use policy::program::{ChainKey, Chains, EndpointKey, Program};
 
-use super::base::neighbours;
+use super::base::{neighbours, pods};
 use super::chains::Way;
 use crate::world::World;
 
@@ -103,6 +104,11 @@ impl Hosts {
         let mut output = vec![Rule::of([expr::ct_established(), expr::accept()])];
         // The node's own pods are never cut from it, nor it from itself.
         output.push(Rule::of([expr::oifname_prefix("cali", Sense::Is), expr::accept()]));
+        // By its address too: what went to a service has the link of its first route, and other plugins' links other names.
+        for family in Family::ALL {
+            let to_pod = expr::address_in(family, End::Destination, &pods(family), Sense::Is);
+            output.push(Rule::of([expr::family(family), to_pod, expr::accept()]));
+        }
         output.push(Rule::of([expr::oifname("lo", Sense::Is), expr::accept()]));
         output.extend(neighbours());
         output.extend(tunnelled(End::Destination));

@@ -41,6 +41,8 @@ pub struct Firewall {
     hosts: Vec<(Way, ChainKey)>,
     /// Pods' interfaces, as they are rendered.
     interfaces: BTreeMap<String, Interface>,
+    /// The interfaces behind which an address is.
+    holders: BTreeMap<IpAddr, BTreeSet<String>>,
     /// What policies ask for that is not in the table, since this was last asked.
     cut_short: Vec<String>,
 }
@@ -211,24 +213,23 @@ impl Firewall {
     }
 
     fn follow_interface(&mut self, name: &str, interface: Option<&Interface>) {
-        let elements = |interface: &Interface| -> Vec<(String, Key)> {
-            let mut all = Vec::new();
-            for address in &interface.addresses {
-                let family = Family::of(*address);
-                all.push((base::sources(family), Key::InterfaceAddress(name.into(), *address)));
-                all.push((own(family), Key::Pair(*address, *address)));
-            }
-            all
-        };
         let before = match interface {
             Some(interface) => self.interfaces.insert(name.into(), interface.clone()),
             None => self.interfaces.remove(name),
         };
-        for (set, key) in before.iter().flat_map(elements) {
+        let of_link =
+            |address: &IpAddr| (base::sources(Family::of(*address)), Key::InterfaceAddress(name.into(), *address));
+        for address in before.iter().flat_map(|before| &before.addresses) {
+            let (set, key) = of_link(address);
             self.draft.take(&set, &key);
+            if let Some(holders) = self.holders.get_mut(address) {
+                holders.remove(name);
+            }
         }
-        for (set, key) in interface.into_iter().flat_map(elements) {
+        for address in interface.iter().flat_map(|interface| &interface.addresses) {
+            let (set, key) = of_link(address);
             self.draft.put(&set, key);
+            self.holders.entry(*address).or_default().insert(name.into());
         }
         match interface {
             Some(interface) => self.lead(name, interface),
@@ -238,32 +239,42 @@ impl Firewall {
                 }
             }
         }
-        let stays = |address: &IpAddr| interface.is_some_and(|interface| interface.addresses.contains(address));
-        for address in before.iter().flat_map(|before| &before.addresses).filter(|address| !stays(address)) {
-            self.lead_address(*address, None, None);
-        }
+        before.iter().flat_map(|before| &before.addresses).for_each(|address| self.follow_address(*address));
     }
 
-    /// Where pods are known by their addresses: which the maps for that say.
-    fn lead_address(&mut self, address: IpAddr, egress: Option<Verdict>, ingress: Option<Verdict>) {
+    /// Makes an address as it is held now: while one pod goes, another may have it already. Of several the first by name
+    /// says which policies it meets.
+    fn follow_address(&mut self, address: IpAddr) {
         let family = Family::of(address);
-        self.draft.lead(&of_family(base::EGRESS, family), Key::Address(address), egress);
-        self.draft.lead(&of_family(base::INGRESS, family), Key::Address(address), ingress);
+        let places = [(own(family), Key::Pair(address, address)), (base::pods(family), Key::Address(address))];
+        let holder = self.holders.get(&address).and_then(|holders| self.interfaces.get(holders.first()?));
+        let leads = holder.map(|holder| self.verdicts(holder)).unzip();
+        match holder.is_some() {
+            true => places.into_iter().for_each(|(set, key)| self.draft.put(&set, key)),
+            false => {
+                places.iter().for_each(|(set, key)| self.draft.take(set, key));
+                self.holders.remove(&address);
+            }
+        }
+        self.draft.lead(&of_family(base::EGRESS, family), Key::Address(address), leads.0);
+        self.draft.lead(&of_family(base::INGRESS, family), Key::Address(address), leads.1);
     }
 
     /// Where packets by an interface go, either way.
     fn lead(&mut self, name: &str, interface: &Interface) {
+        let (egress, ingress) = self.verdicts(interface);
+        self.draft.lead(base::EGRESS, Key::Interface(name.into()), Some(egress));
+        self.draft.lead(base::INGRESS, Key::Interface(name.into()), Some(ingress));
+        interface.addresses.iter().for_each(|address| self.follow_address(*address));
+    }
+
+    /// What becomes of packets from an interface's pod, and of those to it.
+    fn verdicts(&self, interface: &Interface) -> (Verdict, Verdict) {
         let chains = interface.pod.as_ref().and_then(|pod| self.pods.get(pod));
         let egress = chains.and_then(|chains| chains.egress.as_ref()).map(|key| Verdict::Jump(Way::Egress.name(key)));
         let ingress =
             chains.and_then(|chains| chains.ingress.as_ref()).map(|key| Verdict::Goto(Way::Ingress.name(key)));
-        let place = || Key::Interface(name.into());
-        let (egress, ingress) = (egress.unwrap_or(Verdict::Continue), ingress.unwrap_or(Verdict::Accept));
-        for address in &interface.addresses {
-            self.lead_address(*address, Some(egress.clone()), Some(ingress.clone()));
-        }
-        self.draft.lead(base::EGRESS, place(), Some(egress));
-        self.draft.lead(base::INGRESS, place(), Some(ingress));
+        (egress.unwrap_or(Verdict::Continue), ingress.unwrap_or(Verdict::Accept))
     }
 }
 
