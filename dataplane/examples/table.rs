@@ -1,6 +1,6 @@
 //! What changes of a large table of packet rules cost, in a network namespace of its own; needs root.
 //!
-//! `cargo run --release -p dataplane --example rules -- 3333` (pods, each with a chain of 3 rules) prints
+//! `cargo run --release -p dataplane --example table -- 3333` (pods, each with a chain of 3 rules) prints
 //! milliseconds, codec and kernel together: as a clock sees them (of many the median), and on a processor (of many the mean).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for people: it ends where something fails")]
