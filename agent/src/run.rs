@@ -302,7 +302,19 @@ impl Loop {
                 Some(consultation) = consulted.recv() => consultation(&mut self.core),
                 () = until(deadline) => self.answer_waiting(),
             }
+            // However many ask: nothing is decided by a picture that is older than what has been told.
+            self.take(&mut facts, &mut batch);
             self.settle();
+        }
+    }
+
+    /// Takes in the facts that wait, as many as a turn has.
+    fn take(&mut self, facts: &mut mpsc::Receiver<Fact>, batch: &mut Vec<Fact>) {
+        let now = self.now();
+        batch.extend(std::iter::from_fn(|| facts.try_recv().ok()).take(TURN));
+        if !batch.is_empty() {
+            batch.drain(..).for_each(|fact| self.core.learn(fact, now));
+            self.answer_waiting();
         }
     }
 

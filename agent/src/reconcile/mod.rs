@@ -8,6 +8,7 @@ mod foresee;
 mod history;
 mod journal;
 mod laying;
+mod living;
 mod pods;
 mod report;
 pub mod rules;

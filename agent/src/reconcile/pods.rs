@@ -1,13 +1,13 @@
 //! The reconciler and pods: requests of the shim, and leases held against what still lives.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
+use dataplane::linux::netlink::NetlinkError;
 use ipam::{Ask, Ledger, Living, Opening, Record, Released};
 use model::Time;
 use model::api::{Answer, Attach, Attached, Check, Detach, Gc, RefusalCode, Reply};
 
-use super::{Reconciler, refuse};
+use super::{Reconciler, living, refuse};
 use crate::fact::{Fact, Source};
 use crate::plan::{mtu, pods};
 use crate::world::Mode;
@@ -138,7 +138,14 @@ impl Reconciler {
             return;
         }
         self.leases_due = None;
-        let living = self.living();
+        let living = match self.living() {
+            Ok(living) => living,
+            Err(error) => {
+                tracing::error!(%error, "which pods' links are there can't be read: no lease ends meanwhile");
+                self.leases_due = Some(now + AGAIN);
+                return;
+            }
+        };
         let Some(ledger) = &mut self.ledger else { return };
         let released = match ledger.reconcile(&living, now) {
             Ok(released) => released,
@@ -154,13 +161,11 @@ impl Reconciler {
     }
 
     /// What of the pods is still there.
-    pub(super) fn living(&self) -> Living {
-        let paths: BTreeSet<&String> = self.world.leases.iter().map(|lease| &lease.netns).collect();
-        let gone = |path: &&&String| !path.is_empty() && !std::path::Path::new(path.as_str()).exists();
-        Living {
-            links: self.world.kernel.host_sides(),
-            missing_netns: paths.iter().filter(gone).map(|path| path.to_string()).collect(),
-        }
+    ///
+    /// # Errors
+    /// The kernel can't be asked.
+    pub(super) fn living(&self) -> Result<Living, NetlinkError> {
+        living::living(&self.world.leases, self.world.kernel.host_sides())
     }
 
     fn release(&mut self, released: Released, now: Time) {

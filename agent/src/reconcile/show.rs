@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use dataplane::linux::netlink::NetlinkError;
 use dataplane::want::{RouteKey, RouteKind as WantKind};
 use ipam::Lease;
 use model::api::show::{
@@ -26,7 +27,10 @@ impl Reconciler {
             Show::RouteWhy { prefix } => answer(&self.why(prefix)),
             Show::Ipam => answer(&self.ipam()),
             Show::IpamAddress { ip } => answer(&self.address(ip)),
-            Show::IpamCheck => answer(&self.ipam_check()),
+            Show::IpamCheck => match self.ipam_check() {
+                Ok(view) => answer(&view),
+                Err(error) => refuse(RefusalCode::Internal, format!("the kernel's links can't be read: {error}")),
+            },
             Show::Pods => answer(&self.pods()),
             Show::Services { of } => answer(&self.services(of.as_ref())),
             Show::Objects { kind, name } => answer(&self.objects(kind, name.as_deref())),
@@ -247,9 +251,9 @@ impl Reconciler {
         AddressView { ip, pool, lease: whose.lease.as_ref().map(lease_view), reason: whose.reason }
     }
 
-    fn ipam_check(&self) -> IpamCheckView {
+    fn ipam_check(&self) -> Result<IpamCheckView, NetlinkError> {
         let space = pods::space(&self.world, None);
-        let living = self.living();
+        let living = self.living()?;
         let findings = self.world.leases.check(&space, &living);
         let attached = self.world.leases.iter().filter(|l| living.links.iter().any(|link| link.is_of(l))).count();
         let problem = |finding: ipam::Finding| {
@@ -267,12 +271,12 @@ impl Reconciler {
                 message: finding.reason,
             }
         };
-        IpamCheckView {
+        Ok(IpamCheckView {
             blocks: space.blocks.len() as u64,
             leases: self.world.leases.len() as u64,
             attached: attached as u64,
             problems: findings.into_iter().map(problem).chain(self.block_findings()).collect(),
-        }
+        })
     }
 
     fn pods(&self) -> Vec<PodView> {
