@@ -6,6 +6,7 @@
 
 pub mod bench;
 pub mod bgp_bench;
+pub mod bridged;
 pub mod cni;
 pub mod ctl;
 pub mod guest;
