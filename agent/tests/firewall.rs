@@ -265,6 +265,28 @@ fn a_host_endpoint_has_its_chains_on_its_link_alone_and_failsafe_ports_stay_open
     assert!(node.lines("map host-").is_empty() && node.lines("chain i-").is_empty(), "{}", node.table);
 }
 
+#[test]
+fn a_host_endpoint_moves_with_its_link_and_keeps_it_from_what_all_links_have() {
+    let mut node = Node::new();
+    let endpoint = |spec: &str| {
+        format!(
+            "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {{name: up}}\nspec: {{node: n1, {spec}}}"
+        )
+    };
+    node.learn(&endpoint("interfaceName: eth0"));
+    assert!(node.lines("map host-ingress")[0].contains("\"eth0\" : jump i-"), "{}", node.table);
+    node.learn(&endpoint("interfaceName: eth1"));
+    let map = node.lines("map host-ingress");
+    assert!(map[0].contains("\"eth1\" : jump i-") && !map[0].contains("eth0"), "{map:?}");
+    node.learn(
+        "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {name: all}\nspec: {node: n1, interfaceName: '*'}",
+    );
+    node.learn(&endpoint("interfaceName: eth1, profiles: [projectcalico-default-allow]"));
+    assert!(node.lines("map host-ingress")[0].contains("\"eth1\" : continue"), "{}", node.table);
+    node.forget_cluster(Kind::HostEndpoint, "all");
+    assert!(node.lines("map host-").is_empty(), "an open endpoint alone needs no rules: {}", node.table);
+}
+
 const HOST: &str = "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {name: up, labels: {host: here}}\n\
                     spec: {node: n1, interfaceName: eth0}";
 /// ICMPv6 of neighbours, as a rule of any chain.

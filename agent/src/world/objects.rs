@@ -141,12 +141,9 @@ impl Objects {
         self.of(Kind::EndpointSlice).filter_map(|o| if let Object::EndpointSlice(s) = o { Some(s) } else { None })
     }
 
-    /// A HostEndpoint by name.
-    pub fn host_endpoint(&self, name: &str) -> Option<&HostEndpoint> {
-        match self.object(Kind::HostEndpoint, None, name)? {
-            Object::HostEndpoint(endpoint) => Some(endpoint),
-            _ => None,
-        }
+    /// All HostEndpoints, in order of name.
+    pub fn host_endpoints(&self) -> impl Iterator<Item = &HostEndpoint> {
+        self.of(Kind::HostEndpoint).filter_map(|o| if let Object::HostEndpoint(e) = o { Some(&**e) } else { None })
     }
 
     /// A pod by namespace and name.
@@ -220,8 +217,9 @@ fn touches(object: &Object) -> Dirty {
         | Object::Tier(_)
         | Object::NetworkSet(_)
         | Object::GlobalNetworkSet(_)
-        | Object::HostEndpoint(_)
         | Object::ServiceAccount(_) => Dirty::nothing(),
+        // Its link may be another now, whatever policies say.
+        Object::HostEndpoint(_) => Dirty { nat: true, ..Dirty::default() },
         Object::Service(_) | Object::EndpointSlice(_) => Dirty { bgp: true, ..Dirty::default() },
         // Read when a pod is attached; nothing follows from them by themselves.
         Object::Pod(_) | Object::Namespace(_) => Dirty::nothing(),

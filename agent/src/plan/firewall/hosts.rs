@@ -31,22 +31,24 @@ pub struct Hosts {
     outbound: Vec<FailsafePort>,
 }
 
-/// The HostEndpoints of this node that are on a link; of two on one link the first by name.
+/// The HostEndpoints of this node that are on a link; of two on one link the first by name. One that no policy is about
+/// has its link all the same: what all links have is not for that one.
 pub fn hosts(world: &World, program: &Program) -> Hosts {
     let mut hosts = Hosts::default();
-    for (key, chains) in &program.endpoints {
-        let EndpointKey::Host(name) = key else { continue };
-        let Some(endpoint) = world.objects.host_endpoint(name) else { continue };
+    for endpoint in world.objects.host_endpoints().filter(|endpoint| endpoint.node == world.node) {
+        let chains = program.endpoints.get(&EndpointKey::Host(endpoint.meta.name.clone()));
+        let chains = || chains.cloned().unwrap_or_default();
         match link(world, endpoint) {
-            Some(Some(link)) => _ = hosts.named.entry(link).or_insert_with(|| chains.clone()),
-            Some(None) if hosts.all.is_none() => hosts.all = Some(chains.clone()),
-            _ => {}
+            Some(Some(link)) => _ = hosts.named.entry(link).or_insert_with(chains),
+            Some(None) => _ = hosts.all.get_or_insert_with(chains),
+            None => {}
         }
     }
-    if !hosts.is_empty() {
-        let felix = world.objects.felix(&world.node);
-        (hosts.inbound, hosts.outbound) = (felix.failsafe_inbound().to_vec(), felix.failsafe_outbound().to_vec());
+    if hosts.named.values().chain(&hosts.all).all(|chains| *chains == Chains::default()) {
+        return Hosts::default();
     }
+    let felix = world.objects.felix(&world.node);
+    (hosts.inbound, hosts.outbound) = (felix.failsafe_inbound().to_vec(), felix.failsafe_outbound().to_vec());
     hosts
 }
 

@@ -1,0 +1,280 @@
+//! HostEndpoints: what policies say about a node's own links, and what they never cut.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::ip;
+use e2e::netns::Netns;
+use e2e::pods::PodLab;
+use e2e::prober::{Expected, MachineId, Probe};
+use model::Protocol;
+use serde_json::{Value, json};
+
+use Expected::{Answer, Silence};
+use Protocol as P;
+
+const SOON: Duration = Duration::from_secs(20);
+/// SSH and etcd come in, DNS goes out, BGP is the agents' own.
+const FAILSAFE: [u16; 3] = [22, 53, 2379];
+
+/// Two nodes on one subnet with a pod each.
+struct Nodes {
+    lab: PodLab,
+}
+
+/// A probe by what it asks: whom, in which protocol, on which port, and what ought to come of it.
+type Asked = (Protocol, u16, Expected);
+
+impl Nodes {
+    fn up() -> Result<Nodes> {
+        let mut lab = PodLab::new(2)?;
+        for number in [1, 2] {
+            lab.attach(number, &format!("shop/p{number}"), &[])?;
+            let netns = lab.trial.plan.node_netns(number);
+            // It only answers: those of a node ask from one machine.
+            lab.prober.add(&format!("failsafe ports of n{number}"), &netns, &FAILSAFE)?;
+        }
+        Ok(Nodes { lab })
+    }
+
+    /// From one node's processes to another's addresses.
+    fn between(&self, from: usize, to: usize, asked: &[Asked]) -> Result<Vec<Probe>> {
+        let from = self.lab.node(from)?;
+        Ok(probes(from, self.lab.node_addresses(to), asked))
+    }
+
+    /// From one pod to another.
+    fn pods(&self, from: &str, to: &str, asked: &[Asked]) -> Result<Vec<Probe>> {
+        Ok(probes(self.lab.pod(from)?.machine, self.lab.pod(to)?.addresses, asked))
+    }
+
+    fn hold(&mut self, probes: &[Vec<Probe>], what: &str) -> Result<()> {
+        self.lab.prober.hold(&probes.concat()).with_context(|| what.to_owned())
+    }
+
+    /// What no HostEndpoint ever cuts: pods of both nodes, each other's and the nodes'.
+    fn never_cut(&self) -> Result<Vec<Probe>> {
+        let open = [(P::TCP, 80, Answer), (P::UDP, 81, Answer)];
+        let pods = [self.pods("shop/p1", "shop/p2", &open)?, self.pods("shop/p2", "shop/p1", &open)?];
+        let to_node = probes(self.lab.pod("shop/p1")?.machine, self.lab.node_addresses(1), &open);
+        Ok([pods.concat(), to_node, self.lab.probes_of_hosts()?].concat())
+    }
+
+    fn pings(&self, from: usize, to: usize) -> Result<Vec<bool>> {
+        let netns = self.lab.trial.plan.node_netns(from);
+        let ping = |to: IpAddr| Ok(netns.output("ping", &["-c1", "-W1", &to.to_string()])?.status.success());
+        self.lab.node_addresses(to).into_iter().map(ping).collect()
+    }
+
+    fn established(&self) -> Result<()> {
+        let ctl = self.lab.trial.node(1).ctl();
+        for address in self.lab.node_addresses(2) {
+            ctl.wait_peer(&address.to_string(), "Established", SOON)?;
+        }
+        Ok(())
+    }
+}
+
+fn probes(from: MachineId, to: [IpAddr; 2], asked: &[Asked]) -> Vec<Probe> {
+    let each = |(protocol, port, expected): &Asked| {
+        to.map(|to| Probe { expected: *expected, ..Probe::answered(from, to, *protocol, *port) })
+    };
+    asked.iter().flat_map(each).collect()
+}
+
+/// A HostEndpoint of n1 with label `host: NAME`.
+fn endpoint(name: &str, more: Value) -> Value {
+    let mut spec = json!({"node": "n1"});
+    if let (Some(spec), Value::Object(more)) = (spec.as_object_mut(), more) {
+        spec.extend(more);
+    }
+    let metadata = json!({"name": name, "labels": {"host": name}});
+    json!({"apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint", "metadata": metadata, "spec": spec})
+}
+
+/// A GlobalNetworkPolicy about the HostEndpoints that have the label.
+fn about(host: &str, name: &str, more: Value) -> Value {
+    let mut spec = json!({"selector": format!("host == '{host}'")});
+    if let (Some(spec), Value::Object(more)) = (spec.as_object_mut(), more) {
+        spec.extend(more);
+    }
+    let metadata = json!({"name": name});
+    json!({"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": metadata, "spec": spec})
+}
+
+fn rule(action: &str, protocol: &str, port: u16) -> Value {
+    json!({"action": action, "protocol": protocol, "destination": {"ports": [port]}})
+}
+
+#[test]
+fn a_link_without_a_policy_is_closed_but_for_failsafe_ports_neighbours_sessions_and_pods() -> Result<()> {
+    let mut nodes = Nodes::up()?;
+    let all_open = [(P::TCP, 80, Answer), (P::UDP, 81, Answer), (P::SCTP, 80, Answer)];
+    let open = [nodes.between(1, 2, &all_open)?, nodes.between(2, 1, &all_open)?, nodes.never_cut()?];
+    nodes.hold(&open, "without a HostEndpoint")?;
+    let eth0 = [endpoint("up", json!({"interfaceName": "eth0"}))];
+    nodes.lab.apply(&eth0)?;
+    let closed = all_open.map(|(protocol, port, _)| (protocol, port, Silence));
+    let inbound = [(P::TCP, 22, Answer), (P::TCP, 2379, Answer), (P::UDP, 22, Silence), (P::UDP, 53, Silence)];
+    let outbound = [(P::UDP, 53, Answer), (P::TCP, 2379, Answer), (P::TCP, 53, Silence), (P::TCP, 22, Silence)];
+    let held = |nodes: &Nodes| -> Result<Vec<Vec<Probe>>> {
+        Ok(vec![
+            nodes.between(1, 2, &closed)?,
+            nodes.between(2, 1, &closed)?,
+            nodes.between(2, 1, &inbound)?,
+            nodes.between(1, 2, &outbound)?,
+            nodes.never_cut()?,
+        ])
+    };
+    let all = held(&nodes)?;
+    nodes.hold(&all, "a HostEndpoint without a policy")?;
+    ensure!(nodes.pings(2, 1)? == [false, false], "the closed link answers a ping");
+
+    // Its neighbours are found anew, and a session comes up anew; until it does, the rules stay without an agent.
+    let node = nodes.lab.trial.node(1);
+    node.agent()?.kill()?;
+    for netns in [1, 2].map(|number| nodes.lab.trial.plan.node_netns(number)) {
+        ip::batch_in(&netns, &["neigh flush dev eth0".into()])?;
+    }
+    let all = held(&nodes)?;
+    nodes.hold(&all, "without an agent, and without neighbours")?;
+    node.start_agent()?;
+    nodes.established()?;
+    let all = held(&nodes)?;
+    nodes.hold(&all, "a new agent")?;
+
+    nodes.lab.apply(&[])?;
+    nodes.hold(&open, "the HostEndpoint gone")
+}
+
+/// A connection, and what its end sends comes out of it.
+struct Pipe {
+    ends: [TcpStream; 2],
+}
+
+impl Pipe {
+    fn open(from: &Netns, to: &Netns, address: SocketAddr) -> Result<Pipe> {
+        let listener = to.run(|| Ok(TcpListener::bind(address)?))?;
+        let client = from.run(|| Ok(TcpStream::connect_timeout(&address, SOON)?))?;
+        let (server, _) = listener.accept()?;
+        for end in [&client, &server] {
+            end.set_read_timeout(Some(SOON))?;
+        }
+        Ok(Pipe { ends: [client, server] })
+    }
+
+    fn carries(&self) -> Result<()> {
+        let [client, server] = &self.ends;
+        for (mut from, mut to) in [(client, server), (server, client)] {
+            let mut heard = [0; 5];
+            from.write_all(b"still")?;
+            to.read_exact(&mut heard)?;
+            ensure!(&heard == b"still", "{heard:?}");
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_policy_opens_one_port_each_way_and_what_is_connected_stays() -> Result<()> {
+    let mut nodes = Nodes::up()?;
+    let [n1, n2] = [1, 2].map(|number| nodes.lab.trial.plan.node_netns(number));
+    let mut pipes = Vec::new();
+    for (address, from, to) in [(1, &n2, &n1), (2, &n1, &n2)] {
+        for address in nodes.lab.node_addresses(address) {
+            pipes.push(Pipe::open(from, to, SocketAddr::new(address, 9000))?);
+        }
+    }
+    let closed = endpoint("up", json!({"interfaceName": "eth0"}));
+    let ping = ["ICMP", "ICMPv6"].map(|protocol| json!({"action": "Allow", "protocol": protocol}));
+    let ingress = [&[rule("Allow", "TCP", 80)][..], &ping].concat();
+    let policy = about("up", "web", json!({"ingress": ingress, "egress": [rule("Allow", "UDP", 81)]}));
+    nodes.lab.apply(&[closed, policy])?;
+    let inward = [(P::TCP, 80, Answer), (P::TCP, 81, Silence), (P::UDP, 80, Silence), (P::TCP, 9000, Silence)];
+    let outward = [(P::UDP, 81, Answer), (P::UDP, 80, Silence), (P::TCP, 81, Silence), (P::TCP, 9000, Silence)];
+    let all = [nodes.between(2, 1, &inward)?, nodes.between(1, 2, &outward)?, nodes.never_cut()?];
+    nodes.hold(&all, "one port each way")?;
+    ensure!(nodes.pings(2, 1)? == [true, true], "a ping that is allowed");
+    ensure!(nodes.pings(1, 2)? == [false, false], "a ping that is not");
+    pipes.iter().try_for_each(Pipe::carries)?;
+    nodes.established()
+}
+
+/// A second link of n1, to the host outside: the addresses of both ends.
+fn second_link(nodes: &Nodes) -> Result<([IpAddr; 2], [IpAddr; 2])> {
+    let plan = &nodes.lab.trial.plan;
+    let (own, other) = (plan.node_netns(1), plan.outside_netns());
+    ip::batch(&[format!("link add side netns {} type veth peer name side netns {}", own.name(), other.name())])?;
+    let ends = [["10.99.0.1", "fd00:99::1"], ["10.99.0.2", "fd00:99::2"]];
+    for (netns, [v4, v6]) in [&own, &other].into_iter().zip(ends) {
+        let lines = [
+            format!("addr add {v4}/24 dev side"),
+            format!("addr add {v6}/64 dev side nodad"),
+            "link set side up".into(),
+        ];
+        ip::batch_in(netns, &lines)?;
+    }
+    let [own, other] = ends.map(|[v4, v6]| Ok::<[IpAddr; 2], std::net::AddrParseError>([v4.parse()?, v6.parse()?]));
+    Ok((own?, other?))
+}
+
+#[test]
+fn all_links_are_closed_but_one_that_has_an_endpoint_of_its_own_by_its_address() -> Result<()> {
+    let mut nodes = Nodes::up()?;
+    let all_links = endpoint("all", json!({"interfaceName": "*"}));
+    let by_address =
+        endpoint("beside", json!({"expectedIPs": ["10.99.0.1"], "profiles": ["projectcalico-default-allow"]}));
+    nodes.lab.apply(&[all_links.clone(), by_address])?;
+    // The link comes after its HostEndpoint.
+    let (own, other) = second_link(&nodes)?;
+    let outside = nodes.lab.prober.add("beside", &nodes.lab.trial.plan.outside_netns(), &[80, 81])?;
+    let n1 = nodes.lab.node(1)?;
+    let open = [(P::TCP, 80, Answer), (P::UDP, 81, Answer)];
+    let closed = open.map(|(protocol, port, _)| (protocol, port, Silence));
+    let eth0 = [
+        nodes.between(1, 2, &closed)?,
+        nodes.between(2, 1, &closed)?,
+        nodes.between(2, 1, &[(P::TCP, 22, Answer)])?,
+        nodes.never_cut()?,
+    ];
+    let beside = [probes(outside, own, &open), probes(n1, other, &open)];
+    nodes.hold(&[&eth0[..], &beside].concat(), "all links closed, one open by its own profile")?;
+    nodes.established()?;
+    nodes.lab.apply(&[all_links])?;
+    let beside = [probes(outside, own, &closed), probes(n1, other, &closed)];
+    nodes.hold(&[&eth0[..], &beside].concat(), "all links closed")
+}
+
+#[test]
+fn what_is_forwarded_is_judged_by_policies_that_apply_on_forward_and_by_no_others() -> Result<()> {
+    let mut nodes = Nodes::up()?;
+    nodes.lab.attach(1, "shop/other", &[])?;
+    let open = [(P::TCP, 80, Answer), (P::TCP, 81, Answer)];
+    let one = [(P::TCP, 80, Answer), (P::TCP, 81, Silence)];
+    let closed = endpoint("up", json!({"interfaceName": "eth0"}));
+    let web = json!({"applyOnForward": true, "ingress": [rule("Allow", "TCP", 80)]});
+    let forwarded = |nodes: &Nodes, inward: &[Asked], outward: &[Asked]| -> Result<Vec<Vec<Probe>>> {
+        Ok(vec![
+            nodes.pods("shop/p2", "shop/p1", inward)?,
+            nodes.pods("shop/p1", "shop/p2", outward)?,
+            // Not by the link.
+            nodes.pods("shop/p1", "shop/other", &open)?,
+            nodes.lab.probes_of_hosts()?,
+        ])
+    };
+    let local = [(P::TCP, 80, Answer), (P::TCP, 81, Silence)];
+    nodes.lab.apply(&[closed.clone(), about("up", "web", json!({"ingress": [rule("Allow", "TCP", 80)]}))])?;
+    let all = [forwarded(&nodes, &open, &open)?, vec![nodes.between(2, 1, &local)?]].concat();
+    nodes.hold(&all, "a policy for the node's own processes")?;
+
+    nodes.lab.apply(&[closed.clone(), about("up", "web", web)])?;
+    let all = [forwarded(&nodes, &one, &open)?, vec![nodes.between(2, 1, &local)?]].concat();
+    nodes.hold(&all, "a policy that applies on forward, inward")?;
+
+    let web = json!({"applyOnForward": true, "egress": [rule("Allow", "TCP", 80)]});
+    nodes.lab.apply(&[closed, about("up", "web", web)])?;
+    let all = [forwarded(&nodes, &open, &one)?, vec![nodes.between(1, 2, &local)?]].concat();
+    nodes.hold(&all, "a policy that applies on forward, outward")
+}
