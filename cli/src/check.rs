@@ -49,7 +49,9 @@ pub fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
         let file = entry.with_context(named)?.path();
         let hidden = file.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         let extension = file.extension().and_then(|e| e.to_str());
-        if !hidden && matches!(extension, Some("yaml" | "yml" | "json")) && file.is_file() {
+        // What can't be looked at (a link that leads nowhere) is one that can't be read.
+        let is_file = fs::metadata(&file).map_or(true, |there| there.is_file());
+        if !hidden && matches!(extension, Some("yaml" | "yml" | "json")) && is_file {
             files.push(file);
         }
     }

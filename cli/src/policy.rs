@@ -7,7 +7,7 @@ use anyhow::bail;
 use policy::{Engine, Row};
 
 use crate::args::MatrixArguments;
-use crate::output::{Detail, column, columns};
+use crate::output::{Detail, column, columns, counted};
 use crate::show;
 
 /// The most rows that are made.
@@ -20,15 +20,17 @@ pub fn matrix(arguments: &MatrixArguments) -> anyhow::Result<()> {
     stand_in::place(&mut objects)?;
     let engine = Engine::of(&objects);
     let pods = engine.pods().count();
-    let rows = pods * pods * ports.len() * protocols.len();
-    if rows > ROWS {
-        bail!(
-            "{pods} pods, {} ports and {} protocols make {rows} rows, more than {ROWS}",
-            ports.len(),
-            protocols.len()
-        );
+    let of_a_pair = ports.len() * protocols.len();
+    let all = pods * pods * of_a_pair;
+    if all > ROWS {
+        let (ports, protocols) = (ports.len(), protocols.len());
+        bail!("{pods} pods, {ports} ports and {protocols} protocols make {all} rows, more than {ROWS}");
     }
     let rows = policy::matrix(&engine, protocols, ports);
+    if rows.len() < all {
+        let pairs = counted((all - rows.len()) / of_a_pair, "pair");
+        eprintln!("margayctl: {pairs} of pods left out: no address of the same family");
+    }
     show(&rows, output.format, |detail| table(&rows, detail))
 }
 

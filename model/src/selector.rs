@@ -357,7 +357,8 @@ fn single(mut nodes: Vec<Node>, join: fn(Vec<Node>) -> Node) -> Node {
     }
 }
 
-fn is_label_character(c: char) -> bool {
+/// Whether labels' names may hold it.
+pub(crate) fn is_label_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '/')
 }
 

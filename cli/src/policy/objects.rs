@@ -1,11 +1,11 @@
 //! What `policy matrix` reads: a directory of objects, as a cluster would hold them once they are created in it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use model::object::{self, Document, Kind, Meta, Namespace, Object};
+use model::object::{self, Document, Found, Kind, Meta, Namespace, Object, ObjectKey};
 use serde_json::{Value, json};
 
 use crate::check;
@@ -14,14 +14,17 @@ use crate::output::counted;
 /// The label of a Namespace that is its name: the API server puts it there.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
+/// The largest file in octets that is read: what a cluster of some thousand pods writes.
+const TEXT_LIMIT: usize = 64 << 20;
+
 /// Every object that policies have to do with. What they have nothing to do with is passed over; what could be a policy or
 /// an endpoint and can't be read is an error.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Object>> {
-    let mut objects = Vec::new();
+    let mut objects = Listed::default();
     for file in check::files(path)? {
         let name = file.display().to_string();
-        let text = fs::read_to_string(&file).with_context(|| name.clone())?;
-        let values = object::values(&text).map_err(|message| anyhow::anyhow!("{name}: {message}"))?;
+        let text = read_text(&file).with_context(|| name.clone())?;
+        let values = object::values(&text, TEXT_LIMIT).map_err(|message| anyhow::anyhow!("{name}: {message}"))?;
         // A list that is written without a head is one all the same.
         let items = values.into_iter().flat_map(|value| match value {
             Value::Array(items) => items,
@@ -31,14 +34,52 @@ pub fn read(path: &Path) -> anyhow::Result<Vec<Object>> {
             let value = identified(value).map_err(|message| anyhow::anyhow!("{name}: {message}"))?;
             let matters = matters(&value);
             match object::read_value(&name, value) {
-                Document::Object(found) => objects.push(found.object),
+                Document::Object(found) => objects.add(*found, &name)?,
                 Document::Bad(_, error) if matters => bail!("{error}"),
                 Document::Bad(_, error) => eprintln!("margayctl: {error}; passed over"),
             }
         }
     }
+    let mut objects = objects.objects;
     complete(&mut objects);
     Ok(objects)
+}
+
+/// A file's text. A huge one is not read to find out that it is.
+fn read_text(file: &Path) -> anyhow::Result<String> {
+    if fs::metadata(file)?.len() > TEXT_LIMIT as u64 {
+        bail!("is larger than {} MiB", TEXT_LIMIT >> 20);
+    }
+    Ok(fs::read_to_string(file)?)
+}
+
+/// What was read so far, and where each stands.
+#[derive(Default)]
+struct Listed {
+    objects: Vec<Object>,
+    places: BTreeMap<ObjectKey, (usize, String)>,
+}
+
+impl Listed {
+    /// Adds what is found in a file. The same object twice is one; which of two that differ is meant nobody knows.
+    fn add(&mut self, found: Found, file: &str) -> anyhow::Result<()> {
+        let Found { object, warnings, .. } = found;
+        let key = object.key();
+        match self.places.get(&key) {
+            Some((at, _)) if self.objects.get(*at) == Some(&object) => {}
+            Some((_, first)) if is_read(key.kind) => {
+                bail!("{file}: {key}: differs from the one in {first}")
+            }
+            _ => {
+                if is_read(key.kind) {
+                    warnings.iter().for_each(|warning| eprintln!("margayctl: {warning}"));
+                }
+                self.places.insert(key, (self.objects.len(), file.to_string()));
+                self.objects.push(object);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A value that does not say what it is: some programs write policies without `kind` and `apiVersion`. Another object without
@@ -47,29 +88,31 @@ fn identified(mut value: Value) -> Result<Value, String> {
     let said = |field| value.get(field).filter(|said| !said.is_null() && *said != "").is_some();
     let (kind, version) = (said("kind"), said("apiVersion"));
     let is_object = value.get("metadata").is_some() && value.get("spec").is_some();
-    if kind || !is_object {
+    let is_text = value.get("kind").is_some_and(Value::is_string);
+    if (kind && is_text) || !is_object {
         return Ok(value);
     }
     let is_policy = value.get("spec").and_then(|spec| spec.get("podSelector")).is_some();
     match value.as_object_mut() {
-        Some(map) if is_policy && !version => {
+        Some(map) if is_policy && !version && !kind => {
             map.insert("kind".into(), json!("NetworkPolicy"));
             map.insert("apiVersion".into(), json!("networking.k8s.io/v1"));
             Ok(value)
         }
         _ => {
             let name = value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("without a name");
-            Err(format!("object {name}: kind: is missing"))
+            Err(format!("object {name}: kind: {}", if kind { "must be text" } else { "is missing" }))
         }
     }
 }
 
 /// Whether a value is, or is meant to be, an object that policies read. A kind that has the name of one of Kubernetes' own
-/// in another's group (`serving.knative.dev` Service) is not; a policy in another's group or version could still forbid.
+/// in another's group (`serving.knative.dev` Service) is not; a policy in another's group or version could still forbid, and
+/// so could one whose kind is written with other capitals.
 fn matters(value: &Value) -> bool {
     let said = |field| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let (name, in_group) = (said("kind"), said("apiVersion").contains('/'));
-    let mut named = Kind::ALL.iter().filter(|(kind, _, shown)| *shown == name && is_read(*kind));
+    let mut named = Kind::ALL.iter().filter(|(kind, _, shown)| shown.eq_ignore_ascii_case(name) && is_read(*kind));
     named.any(|(_, version, _)| version.contains('/') || !in_group)
 }
 
@@ -152,6 +195,38 @@ mod tests {
             let error = names(&[("p.yaml", text)]).expect_err("what is it?").to_string();
             assert!(error.contains("p.yaml: object p: kind: is missing"), "{error}");
         }
+        let error = names(&[("p.yaml", "kind: 5\nmetadata: {name: p}\nspec: {podSelector: {}}\n")]);
+        let error = error.expect_err("what is it?").to_string();
+        assert!(error.contains("p.yaml: object p: kind: must be text"), "{error}");
+    }
+
+    #[test]
+    fn an_object_that_is_there_twice_is_one_and_two_of_a_name_are_an_error_that_names_both_files() {
+        let text = |name: &str| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p, labels: {{a: {name}}}}}\n");
+        let same = names(&[("a.yaml", &text("x")), ("b.yaml", &text("x"))]).expect("read");
+        assert_eq!(same, ["Pod/default/p", "Namespace/default"]);
+        let error = names(&[("a.yaml", &text("x")), ("b.yaml", &text("y"))]).expect_err("which?").to_string();
+        assert!(
+            error.contains("b.yaml: Pod/default/p: differs from the one in ") && error.contains("a.yaml"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::symlink("nowhere", directory.path().join("a.yaml")).expect("a link");
+        let error = format!("{:#}", read(directory.path()).expect_err("it leads nowhere"));
+        assert!(error.contains("a.yaml: No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_file_of_a_whole_cluster_is_read() {
+        let pod = |n: usize| format!("- {{metadata: {{name: p{n}, annotations: {{text: '{}'}}}}}}\n", "x".repeat(5000));
+        let items: String = (0..1000).map(pod).collect();
+        let text = format!("kind: PodList\napiVersion: v1\nitems:\n{items}");
+        assert!(text.len() > object::TEXT_LIMIT);
+        assert_eq!(names(&[("a.yaml", &text)]).expect("read").len(), 1001);
     }
 
     #[test]
@@ -201,6 +276,7 @@ mod tests {
             "apiVersion: crd.projectcalico.org/v1\nkind: GlobalNetworkPolicy\nmetadata: {name: s}\n",
             "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: t}\nspec: {ordre: 1}\n",
             "kind: Pod\nmetadata: {name: p}\n",
+            "apiVersion: networking.k8s.io/v1\nkind: networkpolicy\nmetadata: {name: p}\nspec: {podSelector: {}}\n",
         ] {
             assert!(names(&[("a.yaml", text)]).is_err(), "{text}");
         }

@@ -1,8 +1,10 @@
 //! Addresses for pods that have none yet, so that selectors can be asked about them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use anyhow::bail;
+use model::PodRef;
 use model::object::{Object, Pod};
 
 use crate::output::counted;
@@ -27,6 +29,9 @@ pub fn place(objects: &mut [Object]) -> anyhow::Result<()> {
             eprintln!("margayctl: {} left out ({why}): {}", counted(names.len(), "pod"), listed(&names));
         }
     }
+    for (address, first, second) in shared(&pods) {
+        eprintln!("margayctl: pods {first} and {second} both have {address}: as peers they are one");
+    }
     let has_ipv6 = pods.iter().any(|pod| pod.addresses.iter().any(IpAddr::is_ipv6));
     let mut next = 0u32;
     for pod in pods.iter_mut().filter(|pod| pod.addresses.is_empty() && !pod.host_network && !pod.ended) {
@@ -45,6 +50,22 @@ pub fn place(objects: &mut [Object]) -> anyhow::Result<()> {
         eprintln!("margayctl: {pods} without status.podIP: an ipBlock sees addresses from {FIRST4}{and} on");
     }
     Ok(())
+}
+
+/// Addresses that several pods have, with the first of them and each other.
+fn shared(pods: &[&mut Pod]) -> Vec<(IpAddr, PodRef, PodRef)> {
+    let mut holders: BTreeMap<IpAddr, PodRef> = BTreeMap::new();
+    let mut shared = Vec::new();
+    for pod in pods.iter().filter(|pod| !pod.host_network && !pod.ended) {
+        for address in &pod.addresses {
+            match holders.get(address) {
+                Some(first) if *first != pod.reference() => shared.push((*address, first.clone(), pod.reference())),
+                Some(_) => {}
+                None => drop(holders.insert(*address, pod.reference())),
+            }
+        }
+    }
+    shared
 }
 
 fn pod(object: &mut Object) -> Option<&mut Pod> {
@@ -73,14 +94,19 @@ mod tests {
     use super::*;
     use model::object::{Document, parse};
 
-    fn placed(pods: &[&str]) -> Vec<usize> {
-        let text = |rest: &&str| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\n{rest}\n---\n");
-        let text: String = pods.iter().map(text).collect();
+    fn read(pods: &[&str]) -> Vec<Object> {
+        let text =
+            |(n, rest): (usize, &&str)| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p{n}}}\n{rest}\n---\n");
+        let text: String = pods.iter().enumerate().map(text).collect();
         let object = |document| match document {
             Document::Object(found) => found.object,
             Document::Bad(_, error) => panic!("{error}"),
         };
-        let mut objects: Vec<Object> = parse("f.yaml", &text).documents.into_iter().map(object).collect();
+        parse("f.yaml", &text).documents.into_iter().map(object).collect()
+    }
+
+    fn placed(pods: &[&str]) -> Vec<usize> {
+        let mut objects = read(pods);
         place(&mut objects).expect("addresses");
         objects.iter_mut().filter_map(pod).map(|pod| pod.addresses.len()).collect()
     }
@@ -94,6 +120,15 @@ mod tests {
     #[test]
     fn pods_that_are_left_out_need_no_address() {
         assert_eq!(placed(&["spec: {hostNetwork: true}", "status: {phase: Succeeded}", ""]), [0, 0, 1]);
+    }
+
+    #[test]
+    fn pods_with_one_address_are_told_unless_one_of_them_is_left_out() {
+        let address = "status: {podIP: 10.0.0.1}";
+        let mut objects = read(&[address, "", "status: {podIP: 10.0.0.1, phase: Failed}", address]);
+        let pods: Vec<&mut Pod> = objects.iter_mut().filter_map(pod).collect();
+        let told: Vec<String> = shared(&pods).iter().map(|(at, one, other)| format!("{at} {one} {other}")).collect();
+        assert_eq!(told, ["10.0.0.1 default/p0 default/p3"]);
     }
 
     #[test]

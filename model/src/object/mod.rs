@@ -24,6 +24,7 @@ pub mod crd;
 mod duration;
 mod endpoint_slice;
 pub mod felix_configuration;
+mod fields;
 mod host_endpoint;
 mod ip_pool;
 mod ip_reservation;

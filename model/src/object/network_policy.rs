@@ -250,6 +250,10 @@ impl PortWire {
         }
         let port = match self.port {
             None | Some(Value::Null) => None,
+            Some(Value::String(name)) if !name.bytes().any(|octet| octet.is_ascii_alphabetic()) => {
+                let message = format!("{name:?} is no name, it has no letter: a number is written without quotes");
+                return Err(Invalid::field(format!("{field}.port"), message));
+            }
             Some(Value::String(name)) => Some(PortMatch::Name(name)),
             Some(number) => Some(PortMatch::Numbers(port_number(&number, &format!("{field}.port"))?.into_range())),
         };
@@ -281,4 +285,52 @@ impl PortNumber {
 fn port_number(value: &Value, field: &str) -> Result<PortNumber, Invalid> {
     let number = value.as_u64().and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);
     number.map(PortNumber).ok_or_else(|| Invalid::field(field, format!("{value} is not a port from 1 to 65535")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{Document, Object, parse};
+
+    fn ports(text: &str) -> Result<Vec<PolicyPort>, String> {
+        let text = format!(
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p}}\n\
+             spec: {{podSelector: {{}}, ingress: [{{ports: [{text}]}}]}}\n"
+        );
+        match parse("f.yaml", &text).documents.pop() {
+            Some(Document::Object(found)) => match found.object {
+                Object::NetworkPolicy(policy) => Ok(policy.ingress.expect("rules").remove(0).ports),
+                other => panic!("{other:?}"),
+            },
+            Some(Document::Bad(_, error)) => Err(format!("{}: {}", error.field, error.message)),
+            None => panic!("nothing is read"),
+        }
+    }
+
+    #[test]
+    fn a_port_is_a_number_a_range_or_a_name() {
+        let numbers = |range| Some(PortMatch::Numbers(range));
+        for (text, protocol, port) in [
+            ("{}", Protocol::TCP, None),
+            ("{protocol: UDP, port: 53}", Protocol::UDP, numbers(53..=53)),
+            ("{protocol: SCTP, port: 1, endPort: 65535}", Protocol::SCTP, numbers(1..=65535)),
+            ("{port: 80a}", Protocol::TCP, Some(PortMatch::Name("80a".into()))),
+        ] {
+            assert_eq!(ports(text), Ok(vec![PolicyPort { protocol, port }]), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_number_in_quotes_is_no_name_that_no_pod_has() {
+        for (text, expected) in [
+            ("{port: '80'}", "spec.ingress[0].ports[0].port: \"80\" is no name, it has no letter"),
+            ("{port: ''}", "spec.ingress[0].ports[0].port: \"\" is no name, it has no letter"),
+            ("{port: 80, endPort: '90'}", "spec.ingress[0].ports[0].endPort: \"90\" is not a port"),
+            ("{port: 0}", "spec.ingress[0].ports[0].port: 0 is not a port"),
+            ("{port: http, endPort: 90}", "spec.ingress[0].ports[0].endPort: needs a number as port"),
+        ] {
+            let error = ports(text).expect_err(text);
+            assert!(error.starts_with(expected), "{text}: {error}");
+        }
+    }
 }

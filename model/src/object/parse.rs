@@ -63,8 +63,8 @@ impl fmt::Display for ObjectError {
 
 /// A field and what is wrong with it.
 pub(super) struct Invalid {
-    field: String,
-    message: String,
+    pub(super) field: String,
+    pub(super) message: String,
 }
 impl Invalid {
     pub(super) fn field(field: impl Into<String>, message: impl Into<String>) -> Invalid {
@@ -93,7 +93,7 @@ impl Warnings {
 
 /// Reads all objects of a file's text ([`values`]). `file` names it in errors.
 pub fn parse(file: &str, text: &str) -> Parsed {
-    let documents = match values(text) {
+    let documents = match values(text, TEXT_LIMIT) {
         Ok(values) => values.into_iter().map(|value| document(file, value)).collect(),
         Err(message) => {
             let error = ObjectError { file: file.to_string(), object: String::new(), field: String::new(), message };
@@ -138,7 +138,11 @@ fn document(file: &str, value: Value) -> Document {
         );
     };
     if name.is_empty() {
-        return bad(None, Invalid::field("metadata.name", "is missing"));
+        let message = match value.pointer("/metadata/name") {
+            Some(written @ (Value::Bool(_) | Value::Number(_))) => format!("must be text: {written} needs quotes"),
+            _ => "is missing".to_string(),
+        };
+        return bad(None, Invalid::field("metadata.name", message));
     }
     let namespace = kind.namespace((!namespace.is_empty()).then_some(namespace));
     let key = ObjectKey { kind, namespace, name: name.clone() };
@@ -262,7 +266,7 @@ fn staged<'de, S: Deserialize<'de>>(mut value: Value) -> Result<(StagedAction, E
 
 /// Types a value; an error carries the path of the field it is about.
 pub(super) fn typed<'de, T: Deserialize<'de>>(value: Value) -> Result<T, Invalid> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    serde_path_to_error::deserialize(fields::Fields(value)).map_err(|error| {
         let path = error.path().to_string();
         let message = error.into_inner().to_string();
         let field = if path == "." { String::new() } else { path };
@@ -373,6 +377,8 @@ mod tests {
         );
         assert!(only_error("apiVersion: crd.x/v1\nkind: IPPool").contains("apiVersion: must be projectcalico.org/v3"));
         assert_eq!(only_error("apiVersion: v1\nkind: Node"), "f.yaml: Node/: metadata.name: is missing");
+        let number = only_error("apiVersion: v1\nkind: Node\nmetadata: {name: 12}");
+        assert_eq!(number, "f.yaml: Node/: metadata.name: must be text: 12 needs quotes");
     }
 
     #[test]

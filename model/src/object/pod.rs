@@ -136,10 +136,11 @@ impl PodWire {
     pub(super) fn check(self, warnings: &mut Warnings) -> Pod {
         let wire = self;
         let PodWire { metadata, spec, status } = wire;
-        let mut addresses: Vec<IpAddr> =
-            status.pod_ips.iter().flatten().filter_map(|pod_ip| pod_ip.ip.parse().ok()).collect();
+        let several = status.pod_ips.into_iter().flatten().map(|pod_ip| pod_ip.ip).enumerate();
+        let several = several.filter_map(|(n, text)| address(&text, &format!("status.podIPs[{n}].ip"), warnings));
+        let mut addresses: Vec<IpAddr> = several.collect();
         if addresses.is_empty() {
-            addresses.extend(status.pod_ip.and_then(|address| address.parse::<IpAddr>().ok()));
+            addresses.extend(status.pod_ip.and_then(|text| address(&text, "status.podIP", warnings)));
         }
         let sidecars = spec.init_containers.into_iter().flatten();
         let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
@@ -162,6 +163,15 @@ impl PodWire {
             ended: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
         }
     }
+}
+
+/// A pod's address, where one is written.
+fn address(text: &str, field: &str, warnings: &mut Warnings) -> Option<IpAddr> {
+    let address = text.parse().ok();
+    if address.is_none() && !text.is_empty() {
+        warnings.add(field, format!("has no effect: {text:?} is not an address"));
+    }
+    address
 }
 
 /// A pod runs whatever its annotations say; one that can't be read allows nothing.
@@ -229,6 +239,25 @@ mod tests {
         );
         let ports: Vec<_> = pod.ports.iter().map(|port| (port.name.as_str(), port.port)).collect();
         assert_eq!(ports, [("web", 80), ("mesh", 81)]);
+    }
+
+    #[test]
+    fn what_is_no_address_of_a_pod_is_said() {
+        for (status, addresses, warned) in [
+            ("{podIP: ''}", 0, None),
+            ("{podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}, {ip: 'fd00::1'}]}", 2, None),
+            ("{podIP: 10.0.0.1/32}", 0, Some("status.podIP: has no effect: \"10.0.0.1/32\" is not an address")),
+            (
+                "{podIPs: [{ip: 10.0.0.1}, {ip: x}]}",
+                1,
+                Some("status.podIPs[1].ip: has no effect: \"x\" is not an address"),
+            ),
+        ] {
+            let (pod, warnings) = read("[]", &format!("{{}}\nstatus: {status}"));
+            assert_eq!(pod.addresses.len(), addresses, "{status}");
+            let warned: Vec<String> = warned.map(|text| format!("f.yaml: Pod/default/p: {text}")).into_iter().collect();
+            assert_eq!(warnings, warned, "{status}");
+        }
     }
 
     #[test]

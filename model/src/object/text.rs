@@ -2,20 +2,28 @@
 
 use serde_json::{Map, Value};
 
-/// The largest file in octets that is read.
+/// The largest file in octets that an agent reads.
 pub const TEXT_LIMIT: usize = 4 << 20;
 /// The most objects in a file.
 const OBJECT_LIMIT: usize = 10_000;
+/// So many values are read of any text, however short: of one with anchors there are more than it has octets.
+const FEWEST_NODES: usize = 250_000;
 
-/// The values of all documents of a YAML or JSON text, in order, whatever they hold; an error says why there are none.
+/// The values of all documents of a YAML or JSON text of at most `limit` octets, in order, whatever they hold; an error says
+/// why there are none.
 /// Empty documents are passed over. Lists are unfolded: `List`, and any `…List` with `items`, whose items are what the list
 /// says (`PodList`: Pods of its `apiVersion`) where they do not say themselves, as an API server answers.
-pub fn values(text: &str) -> Result<Vec<Value>, String> {
-    if text.len() > TEXT_LIMIT {
-        return Err(format!("is larger than {} MiB", TEXT_LIMIT >> 20));
+pub fn values(text: &str, limit: usize) -> Result<Vec<Value>, String> {
+    if text.len() > limit {
+        return Err(format!("is larger than {} MiB", limit >> 20));
     }
+    // Between a list of short texts and what a cluster writes there are four to twenty octets to a value.
+    let nodes = FEWEST_NODES.max(text.len() / 4);
     // A node may be called `n` or `no`: only true and false are booleans (YAML 1.2).
-    let options = serde_saphyr::options! { strict_booleans: true };
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        budget: serde_saphyr::budget! { max_documents: 2 * OBJECT_LIMIT, max_nodes: nodes, max_events: 4 * nodes },
+    };
     let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
         .map_err(|error| format!("is not YAML: {}", first_line(&error.to_string())))?;
     let mut waiting = documents;
@@ -85,6 +93,21 @@ mod tests {
             json!({"kind": "B"}),
             json!({"kind": "AllowList", "spec": {}}),
         ];
-        assert_eq!(values(text).expect("values"), expected);
+        assert_eq!(values(text, TEXT_LIMIT).expect("values"), expected);
+    }
+
+    #[test]
+    fn a_text_may_hold_as_many_documents_as_objects() {
+        let text = |count: usize| "---\n{a: 1}\n".repeat(count);
+        assert_eq!(values(&text(OBJECT_LIMIT), TEXT_LIMIT).map(|values| values.len()), Ok(OBJECT_LIMIT));
+        let error = values(&text(OBJECT_LIMIT + 1), TEXT_LIMIT).expect_err("too many");
+        assert_eq!(error, "holds more than 10000 objects");
+    }
+
+    #[test]
+    fn a_text_is_read_up_to_the_limit() {
+        let text = format!("[{}]", "value, ".repeat(FEWEST_NODES + 1));
+        assert!(values(&text, text.len()).is_ok());
+        assert!(values(&text, text.len() - 1).expect_err("longer").starts_with("is larger than"));
     }
 }
