@@ -257,10 +257,16 @@ pub struct MatrixArguments {
     #[arg(long, value_delimiter = ',', default_value = "80", value_parser = clap::value_parser!(u16).range(1..))]
     pub ports: Vec<u16>,
     /// The protocols that are tried: TCP, UDP, SCTP.
-    #[arg(long, value_delimiter = ',', default_value = "TCP")]
+    #[arg(long, value_delimiter = ',', default_value = "TCP", value_parser = with_ports)]
     pub protocols: Vec<Protocol>,
     #[command(flatten)]
     pub output: Output,
+}
+
+/// A protocol whose ports policies can name.
+fn with_ports(text: &str) -> Result<Protocol, String> {
+    let protocol = text.parse().ok().filter(|protocol: &Protocol| protocol.has_ports());
+    protocol.ok_or_else(|| "must be TCP, UDP or SCTP".to_string())
 }
 
 /// Whose routes are told again.
@@ -455,6 +461,16 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_matrix_is_of_protocols_with_ports() {
+        for (protocols, is_fine) in
+            [("TCP,UDP,SCTP", true), ("tcp", true), ("ICMP", false), ("TCP,47", false), ("", false)]
+        {
+            let arguments = ["margayctl", "policy", "matrix", "--objects", "d", "--protocols", protocols];
+            assert_eq!(Arguments::try_parse_from(arguments).is_ok(), is_fine, "{protocols:?}");
+        }
     }
 
     #[test]

@@ -62,6 +62,21 @@ pub fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// The directories in a directory, but for hidden ones: nobody reads them.
+pub fn directories(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let named = || path.display().to_string();
+    let mut directories = Vec::new();
+    if fs::metadata(path).with_context(named)?.is_dir() {
+        for entry in fs::read_dir(path).with_context(named)? {
+            directories.push(entry.with_context(named)?.path());
+        }
+    }
+    let hidden = |path: &Path| path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+    directories.retain(|path| path.is_dir() && !hidden(path));
+    directories.sort();
+    Ok(directories)
+}
+
 fn read(file: &Path, findings: &mut Findings, first: &mut BTreeMap<ObjectKey, String>) {
     let name = file.display().to_string();
     let whole =
@@ -111,6 +126,22 @@ fn text(findings: &Findings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_read_in_a_directory_can_be_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for name in ["more", "also", ".git"] {
+            fs::create_dir(directory.path().join(name)).expect("made");
+        }
+        let file = directory.path().join("a.yaml");
+        fs::write(&file, "").expect("written");
+        let names = |path: &Path| {
+            let told = directories(path).expect("listed").into_iter();
+            told.map(|path| path.file_name().map(|name| name.to_string_lossy().to_string())).collect::<Vec<_>>()
+        };
+        assert_eq!(names(directory.path()), [Some("also".to_string()), Some("more".to_string())]);
+        assert_eq!(names(&file), []);
+    }
 
     const POOL: &str = "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: CIDR}\n";
 

@@ -21,16 +21,14 @@ const TEXT_LIMIT: usize = 64 << 20;
 /// an endpoint and can't be read is an error.
 pub fn read(path: &Path) -> anyhow::Result<Vec<Object>> {
     let mut objects = Listed::default();
+    for directory in check::directories(path)? {
+        eprintln!("margayctl: {}: a directory in a directory is not read", directory.display());
+    }
     for file in check::files(path)? {
         let name = file.display().to_string();
         let text = read_text(&file).with_context(|| name.clone())?;
         let values = object::values(&text, TEXT_LIMIT).map_err(|message| anyhow::anyhow!("{name}: {message}"))?;
-        // A list that is written without a head is one all the same.
-        let items = values.into_iter().flat_map(|value| match value {
-            Value::Array(items) => items,
-            one => vec![one],
-        });
-        for value in items {
+        for value in values {
             let value = identified(value).map_err(|message| anyhow::anyhow!("{name}: {message}"))?;
             let matters = matters(&value);
             match object::read_value(&name, value) {
@@ -87,9 +85,14 @@ impl Listed {
 fn identified(mut value: Value) -> Result<Value, String> {
     let said = |field| value.get(field).filter(|said| !said.is_null() && *said != "").is_some();
     let (kind, version) = (said("kind"), said("apiVersion"));
-    let is_object = value.get("metadata").is_some() && value.get("spec").is_some();
     let is_text = value.get("kind").is_some_and(Value::is_string);
-    if (kind && is_text) || !is_object {
+    let has = |value: &Value, field: &str| value.get(field).is_some();
+    let is_object = has(&value, "metadata") && (kind || has(&value, "spec"));
+    let is_list = value
+        .get("items")
+        .and_then(Value::as_array)
+        .is_some_and(|items| items.iter().any(|item| has(item, "metadata")));
+    if (kind && is_text) || !(is_object || is_list) {
         return Ok(value);
     }
     let is_policy = value.get("spec").and_then(|spec| spec.get("podSelector")).is_some();
@@ -195,9 +198,11 @@ mod tests {
             let error = names(&[("p.yaml", text)]).expect_err("what is it?").to_string();
             assert!(error.contains("p.yaml: object p: kind: is missing"), "{error}");
         }
-        let error = names(&[("p.yaml", "kind: 5\nmetadata: {name: p}\nspec: {podSelector: {}}\n")]);
-        let error = error.expect_err("what is it?").to_string();
-        assert!(error.contains("p.yaml: object p: kind: must be text"), "{error}");
+        for rest in ["spec: {podSelector: {}}", ""] {
+            let error = names(&[("p.yaml", &format!("kind: 5\nmetadata: {{name: p}}\n{rest}\n"))]);
+            let error = error.expect_err("what is it?").to_string();
+            assert!(error.contains("p.yaml: object p: kind: must be text"), "{error}");
+        }
     }
 
     #[test]
@@ -238,8 +243,17 @@ mod tests {
 
     #[test]
     fn a_bare_list_is_no_place_for_a_policy_to_be_overlooked() {
-        let text = r#"[{"metadata": {"name": "deny", "namespace": "x"}, "spec": {"podSelector": {}}}]"#;
-        assert_eq!(names(&[("all.json", text)]).expect("read"), ["NetworkPolicy/x/deny", "Namespace/x"]);
+        let policy = r#"{"metadata": {"name": "deny", "namespace": "x"}, "spec": {"podSelector": {}}}"#;
+        for text in [
+            format!("[{policy}]"),
+            format!("[[{policy}]]"),
+            format!(r#"[{{"apiVersion": "v1", "kind": "List", "items": [{policy}]}}]"#),
+        ] {
+            assert_eq!(names(&[("all.json", &text)]).expect("read"), ["NetworkPolicy/x/deny", "Namespace/x"], "{text}");
+        }
+        let error = names(&[("all.json", &format!(r#"{{"items": [{policy}]}}"#))]).expect_err("which kind of list?");
+        assert!(error.to_string().contains("all.json: object without a name: kind: is missing"), "{error}");
+        assert_eq!(names(&[("values.yaml", "items: [{name: a}]\nkind: ''\n")]).expect("values of a chart"), [""; 0]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ const FEWEST_NODES: usize = 250_000;
 
 /// The values of all documents of a YAML or JSON text of at most `limit` octets, in order, whatever they hold; an error says
 /// why there are none.
-/// Empty documents are passed over. Lists are unfolded: `List`, and any `…List` with `items`, whose items are what the list
+/// Empty documents are passed over. Lists are unfolded: those without a head, `List`, and any `…List` with `items`, whose items are what the list
 /// says (`PodList`: Pods of its `apiVersion`) where they do not say themselves, as an API server answers.
 pub fn values(text: &str, limit: usize) -> Result<Vec<Value>, String> {
     if text.len() > limit {
@@ -48,7 +48,11 @@ enum Unfolded {
 }
 
 fn unfolded(value: Value) -> Unfolded {
-    let Value::Object(mut map) = value else { return Unfolded::One(value) };
+    let mut map = match value {
+        Value::Object(map) => map,
+        Value::Array(items) => return Unfolded::Items(items),
+        scalar => return Unfolded::One(scalar),
+    };
     let said = |map: &Map<String, Value>, field: &str| map.get(field).and_then(Value::as_str).map(str::to_string);
     let of = said(&map, "kind").and_then(|kind| kind.strip_suffix("List").map(str::to_string));
     let (Some(of), Some(Value::Array(_) | Value::Null)) = (&of, map.get("items")) else {
@@ -85,12 +89,14 @@ mod tests {
     fn items_of_a_typed_list_are_what_the_list_says() {
         let text = "kind: PodList\napiVersion: v1\nitems:\n- metadata: {name: a}\n- {kind: Other, apiVersion: x/v1}\n---\n\
             kind: List\nitems: [{kind: NamespaceList, apiVersion: v1, items: [{metadata: {name: n}}]}, {kind: B}]\n---\n\
-            {kind: PodList, items: null}\n---\n{kind: AllowList, spec: {}}\n---\n{kind: List}\n";
+            [{b: 1}, [{kind: List, items: [{b: 2}]}]]\n---\n{kind: PodList, items: null}\n---\n{kind: AllowList, spec: {}}\n---\n{kind: List}\n";
         let expected = [
             json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "a"}}),
             json!({"kind": "Other", "apiVersion": "x/v1"}),
             json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "n"}}),
             json!({"kind": "B"}),
+            json!({"b": 1}),
+            json!({"b": 2}),
             json!({"kind": "AllowList", "spec": {}}),
         ];
         assert_eq!(values(text, TEXT_LIMIT).expect("values"), expected);
@@ -106,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_text_is_read_up_to_the_limit() {
-        let text = format!("[{}]", "value, ".repeat(FEWEST_NODES + 1));
+        let text = format!("{{a: [{}]}}", "value, ".repeat(FEWEST_NODES));
         assert!(values(&text, text.len()).is_ok());
         assert!(values(&text, text.len() - 1).expect_err("longer").starts_with("is larger than"));
     }
