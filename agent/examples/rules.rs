@@ -93,7 +93,7 @@ impl Node {
         self.desired.update(&self.world, &dirty, Start::Fresh);
         let program = self.world.policies.program();
         if self.have.is_none() {
-            let base = base(&self.world, program, &self.desired.nat, self.desired.tunnel.as_ref());
+            let base = base(&self.world, program, &self.desired);
             self.firewall.lay_base(&base, program);
         }
         self.firewall.follow(program, &delta, &self.world.endpoints);

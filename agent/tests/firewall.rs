@@ -43,8 +43,7 @@ impl Node {
         let delta = if dirty.policies { self.world.policies.update() } else { Delta::default() };
         let program = self.world.policies.program();
         if dirty.nat || dirty.tunnel || asks_for_base(&self.world, dirty, &delta) {
-            self.firewall
-                .lay_base(&base(&self.world, program, &self.desired.nat, self.desired.tunnel.as_ref()), program);
+            self.firewall.lay_base(&base(&self.world, program, &self.desired), program);
         }
         self.firewall.follow(program, &delta, &self.world.endpoints);
         self.firewall.follow_interfaces(&dirty.interfaces, &self.world.endpoints);
@@ -65,7 +64,7 @@ impl Node {
     fn planned_anew(&self) -> Ruleset {
         let mut firewall = Firewall::default();
         let program = self.world.policies.program();
-        firewall.lay_base(&base(&self.world, program, &self.desired.nat, self.desired.tunnel.as_ref()), program);
+        firewall.lay_base(&base(&self.world, program, &self.desired), program);
         firewall.follow(program, &everything(program), &self.world.endpoints);
         let names: Vec<String> = self.world.endpoints.interfaces().map(|(name, _)| name.clone()).collect();
         firewall.follow_interfaces(&names, &self.world.endpoints);

@@ -24,7 +24,7 @@ impl Node {
     fn new() -> Node {
         let mut node = Node { world: World::new("n1".parse().unwrap()), firewall: Firewall::default() };
         let program = node.world.policies.program();
-        node.firewall.lay_base(&base(&node.world, program, &Desired::default().nat, None), program);
+        node.firewall.lay_base(&base(&node.world, program, &Desired::default()), program);
         node
     }
 

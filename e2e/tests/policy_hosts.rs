@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::ip;
 use e2e::netns::Netns;
+use e2e::objects::bgp_peer;
 use e2e::pods::PodLab;
 use e2e::prober::{Expected, MachineId, Probe};
+use e2e::{ip, wait};
 use model::Protocol;
 use serde_json::{Value, json};
 
@@ -277,4 +278,36 @@ fn what_is_forwarded_is_judged_by_policies_that_apply_on_forward_and_by_no_other
     nodes.lab.apply(&[closed, about("up", "web", web)])?;
     let all = [forwarded(&nodes, &open, &one)?, vec![nodes.between(1, 2, &local)?]].concat();
     nodes.hold(&all, "a policy that applies on forward, outward")
+}
+
+#[test]
+fn sessions_on_another_port_and_their_bfd_pass_a_closed_link() -> Result<()> {
+    let mut nodes = Nodes::up()?;
+    nodes.lab.apply(&[endpoint("up", json!({"interfaceName": "eth0"}))])?;
+    for number in [1, 2] {
+        let node = nodes.lab.trial.node(number);
+        let objects = node.objects()?;
+        let mesh = objects.read("bgp-default")?.replace("Enabled: true", "Enabled: false");
+        objects.write("bgp-default", &format!("{mesh}  listenPort: 1790\n"))?;
+        for (from, to) in [(1, 2), (2, 1)] {
+            for address in nodes.lab.node_addresses(to) {
+                let peer = SocketAddr::new(address, 1790);
+                let name = format!("n{from}-{}", if address.is_ipv4() { 4 } else { 6 });
+                let bfd = "{minTxInterval: 50ms, minRxInterval: 50ms}";
+                let spec = format!("  node: n{from}\n  peerIP: \"{peer}\"\n  asNumber: 64512\n  bfd: {bfd}\n");
+                objects.write(&name, &bgp_peer(&name, &spec))?;
+            }
+        }
+    }
+    wait::until(SOON, "sessions with BFD", || {
+        let ctl = nodes.lab.trial.node(1).ctl();
+        for address in nodes.lab.node_addresses(2) {
+            let peer = ctl.peer(&address.to_string())?;
+            ensure!(peer["state"] == "Established" && peer["bfd"]["state"] == "Up", "{peer}");
+        }
+        Ok(())
+    })?;
+    // Only from peers, and nothing else.
+    let closed = nodes.between(2, 1, &[(P::TCP, 80, Silence), (P::TCP, 22, Answer)])?;
+    nodes.hold(&[closed], "the link is closed")
 }

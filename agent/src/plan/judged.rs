@@ -7,6 +7,8 @@ use policy::{Decision, Direction, Packet, Verdict};
 
 use std::net::IpAddr;
 
+use crate::plan::firewall::bounded;
+
 /// The first packet of a connection.
 pub fn packet(from: IpAddr, to: IpAddr, connection: Connection) -> Packet {
     Packet::to_port(from, to, connection.protocol, connection.port)
@@ -14,13 +16,26 @@ pub fn packet(from: IpAddr, to: IpAddr, connection: Connection) -> Packet {
 
 /// Asks the policies of an endpoint.
 pub fn judge(program: &Program, endpoint: &EndpointKey, direction: Direction, packet: &Packet) -> JudgedView {
-    let decision = program.decide(endpoint, direction, packet);
+    let bounded = chain(program, endpoint, direction).map(bounded);
+    let decision = match &bounded {
+        // What is cut off the chain in the kernel does not count.
+        Some(bounded) if packet.from != packet.to => program.ask(&bounded.chain, packet),
+        _ => program.decide(endpoint, direction, packet),
+    };
+    let cut_short = bounded.as_ref().map(|bounded| bounded.cut_short.as_slice()).unwrap_or_default();
     let verdict = match decision.verdict() {
         Verdict::Allowed => PolicyVerdict::Allowed,
         Verdict::Blocked => PolicyVerdict::Denied,
     };
-    let chain = chain(program, endpoint, direction);
-    let mut view = plain(verdict, reason(&decision, direction));
+    let chain = bounded.as_ref().map(|bounded| &*bounded.chain);
+    let why = match decision {
+        Decision::NotOpened if !cut_short.is_empty() => "every tier in the table passed it on".into(),
+        _ => reason(&decision, direction),
+    };
+    let mut view = plain(verdict, why);
+    if verdict == PolicyVerdict::Denied && !cut_short.is_empty() {
+        view.reason += &format!(" ({})", cut_short.join("; "));
+    }
     match &decision {
         Decision::Allowed(rule) | Decision::Denied(rule) => {
             view.tier = chain.and_then(|chain| tier_of(chain, rule));

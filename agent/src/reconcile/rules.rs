@@ -70,7 +70,7 @@ impl Reconciler {
         let delta = if dirty.policies { self.world.policies.update() } else { Delta::default() };
         let (program, endpoints) = (self.world.policies.program(), &self.world.endpoints);
         if dirty.nat || dirty.tunnel || asks_for_base(&self.world, dirty, &delta) {
-            let base = base(&self.world, program, &self.desired.nat, self.desired.tunnel.as_ref());
+            let base = base(&self.world, program, &self.desired);
             rules.firewall.lay_base(&base, program);
         }
         rules.firewall.follow(program, &delta, endpoints);

@@ -75,7 +75,8 @@ fn direction(title: &str, chain: &PolicyChainView, detail: Detail) -> String {
             column("WHAT", |line: &Line| line.matches.clone()),
         ],
     );
-    format!("\n{title}{name}\n{table}")
+    let cut_short: String = chain.cut_short.iter().map(|what| format!("Cut short: {what}\n")).collect();
+    format!("\n{title}{name}\n{table}{cut_short}")
 }
 
 /// The rules of a tier's policies, then its end.

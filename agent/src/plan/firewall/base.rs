@@ -7,11 +7,12 @@ use dataplane::ruleset::{
     Base as Header, Chain, End, Expression, FORWARD, Hook, INPUT, KeyType, Load, MapKey, PREROUTING, Part, Register,
     Rule, Ruleset, Sense, Set, VerdictMap, expr,
 };
-use dataplane::want::{Nat, Tunnel};
+use dataplane::want::Nat;
 use model::object::{EndpointToHost, SourceSpoofing};
 use model::{Family, Prefix};
 use policy::program::Program;
 
+use crate::plan::desired::Desired;
 use crate::world::{Mode, World};
 
 use super::chains::{Way, denied, of_family, own};
@@ -88,7 +89,7 @@ pub enum Invalid {
 }
 
 /// What the objects ask for.
-pub fn base(world: &World, program: &Program, nat: &Nat, tunnel: Option<&Tunnel>) -> Base {
+pub fn base(world: &World, program: &Program, desired: &Desired) -> Base {
     let felix = world.objects.felix(&world.node);
     let nodes = || {
         let all = world.objects.nodes();
@@ -98,8 +99,8 @@ pub fn base(world: &World, program: &Program, nat: &Nat, tunnel: Option<&Tunnel>
         addresses.map(Prefix::host).chain(others).filter(|prefix| prefix.family() == Family::Ipv4).collect()
     };
     Base {
-        nat: nat.clone(),
-        tunnel_from: tunnel.map(|_| nodes()),
+        nat: desired.nat.clone(),
+        tunnel_from: desired.tunnel.as_ref().map(|_| nodes()),
         tunnels_of_pods: match felix.allow_ipip_packets_from_workloads {
             Some(true) => Permission::Granted,
             _ => Permission::Denied,
@@ -113,7 +114,7 @@ pub fn base(world: &World, program: &Program, nat: &Nat, tunnel: Option<&Tunnel>
             Some(SourceSpoofing::Any) => further_sources(world),
             _ => BTreeSet::new(),
         },
-        hosts: hosts(world, program),
+        hosts: hosts(world, program, desired.bgp.as_ref()),
         mode: world.mode,
     }
 }

@@ -7,14 +7,12 @@ use model::object::ObjectKey;
 use model::{Family, Protocol};
 use policy::program::{self, Action, ChainKey, End, Item, Rest, RuleRef, Sense, SetKey, Step, Test, TierChain};
 
+use super::bounds::bounded;
+
 /// The group to which packets are copied that are denied, or that a rule logs.
 pub const LOG_GROUP: u16 = 4;
 /// Packets a second that a rule copies at most, and at once.
 const LOGGED: (u64, u32) = (20, 50);
-/// The kernel follows 16 jumps: one to the first tier, one to each other, one to what ends a packet.
-const TIERS: usize = 14;
-/// Rules that a step becomes at most in each family.
-const WAYS: usize = 1_000;
 /// Ranges that one rule asks after: the kernel takes 128 expressions in a rule, each range is two.
 const RANGES: usize = 16;
 
@@ -113,6 +111,7 @@ pub(super) fn of_family(name: &str, family: Family) -> String {
 
 /// The chains of a chain of policies, the first being the one that is jumped to.
 pub fn render(way: Way, key: &ChainKey, chain: &program::Chain) -> Vec<Rendered> {
+    let chain = bounded(chain).chain;
     let first = way.name(key);
     let name = |index: usize| if index == 0 { first.clone() } else { format!("{first}-{index}") };
     let rest = || match chain.rest {
@@ -124,39 +123,14 @@ pub fn render(way: Way, key: &ChainKey, chain: &program::Chain) -> Vec<Rendered>
         return vec![Rendered { name: first, rules: vec![(rule, Meaning::End(String::new()))] }];
     }
     let mut rendered = Vec::new();
-    for (index, tier) in chain.tiers.iter().enumerate().take(TIERS) {
+    for (index, tier) in chain.tiers.iter().enumerate() {
         let pass = match index + 1 {
             next if next == chain.tiers.len() => rest(),
-            TIERS => way.deny(),
             next => expr::goto(&name(next)),
         };
         of_tier(way, name(index), tier, &pass, &mut rendered);
     }
     rendered
-}
-
-/// What of a chain of policies is more than the kernel takes, and is denied instead.
-pub fn cut_short(chain: &program::Chain) -> Vec<String> {
-    let beyond = chain.tiers.get(TIERS).map(|tier| {
-        format!(
-            "tier {} and all after it are cut: of {TIERS} tiers about an endpoint the last denies what it passes",
-            tier.tier
-        )
-    });
-    let steps = chain.tiers.iter().take(TIERS).flat_map(|tier| &tier.items).filter_map(|item| match item {
-        Item::Step(step) if step.action != Action::Log && !fits(step) => Some(step),
-        _ => None,
-    });
-    let denied = steps.map(|step| {
-        format!("{} names more than {WAYS} combinations of ranges of ports: it denies whatever the ports", step.rule)
-    });
-    beyond.into_iter().chain(denied).collect()
-}
-
-/// Whether a step becomes no more rules than are made.
-fn fits(step: &Step) -> bool {
-    let ways = step.tests.iter().filter(|test| asks_for_ports(test)).map(|test| of_test(test, None).len());
-    ways.fold(1, usize::saturating_mul) <= WAYS
 }
 
 fn of_tier(way: Way, name: String, tier: &TierChain, pass: &Part, rendered: &mut Vec<Rendered>) {
@@ -172,12 +146,7 @@ fn of_tier(way: Way, name: String, tier: &TierChain, pass: &Part, rendered: &mut
                         [expr::within(LOGGED.0, LOGGED.1), expr::log(LOG_GROUP, &cut(&step.rule.to_string()))].concat()
                     }
                 };
-                // Nothing is allowed that the policy does not: without its ports the step denies.
-                let (end, action) = match step.action {
-                    Action::Allow | Action::Pass if !fits(step) => (way.deny(), Action::Deny),
-                    action => (end, action),
-                };
-                rules.extend(of_step(step, &end, &Meaning::Rule(step.rule.clone(), action)));
+                rules.extend(of_step(step, &end, &Meaning::Rule(step.rule.clone(), step.action)));
             }
             // A chain of its own, so that a packet is counted where it would be decided, and goes on all the same.
             Item::Staged { policy, steps } => {
@@ -206,10 +175,8 @@ fn cut(text: &str) -> String {
     text.get(..end).unwrap_or_default().into()
 }
 
-/// The rules that do what a step does: one for each family where it asks for addresses, and for each range of ports;
-/// whatever the ports, where those are too many.
+/// The rules that do what a step does: one for each family where it asks for addresses, and for each range of ports.
 fn of_step(step: &Step, end: &Part, means: &Meaning) -> Vec<(Rule, Meaning)> {
-    let with_ports = fits(step);
     let families: &[Option<Family>] = match step.tests.iter().any(asks_for_addresses) {
         true => &[Some(Family::Ipv4), Some(Family::Ipv6)],
         false => &[None],
@@ -217,7 +184,7 @@ fn of_step(step: &Step, end: &Part, means: &Meaning) -> Vec<(Rule, Meaning)> {
     let mut rules = Vec::new();
     for family in families {
         let mut ways = vec![family.map(expr::family).unwrap_or_default()];
-        for test in step.tests.iter().filter(|test| with_ports || !asks_for_ports(test)) {
+        for test in &step.tests {
             let parts = of_test(test, *family);
             ways = ways.iter().flat_map(|way| parts.iter().map(move |part| [&way[..], part].concat())).collect();
         }
@@ -232,8 +199,13 @@ fn asks_for_addresses(test: &Test) -> bool {
     test.set().is_some() || matches!(test, Test::Family(_))
 }
 
-fn asks_for_ports(test: &Test) -> bool {
+pub(super) fn asks_for_ports(test: &Test) -> bool {
     matches!(test, Test::SourcePorts(..) | Test::DestinationPorts(..))
+}
+
+/// How many rules a test makes of one, in each family.
+pub(super) fn ways(test: &Test) -> usize {
+    of_test(test, None).len()
 }
 
 /// The ways to pass a test: any of them will do. None: nobody passes.

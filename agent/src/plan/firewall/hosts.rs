@@ -12,6 +12,8 @@ use policy::program::{ChainKey, Chains, EndpointKey, Program};
 
 use super::base::{neighbours, pods};
 use super::chains::Way;
+use super::sessions::{Sessions, sessions};
+use crate::plan::bgp::BgpPlan;
 use crate::world::World;
 
 /// Before `dstnat` (-100) and after connections are known (-200).
@@ -29,11 +31,12 @@ pub struct Hosts {
     all: Option<Chains>,
     inbound: Vec<FailsafePort>,
     outbound: Vec<FailsafePort>,
+    sessions: Sessions,
 }
 
 /// The HostEndpoints of this node that are on a link; of two on one link the first by name. One that no policy is about
 /// has its link all the same: what all links have is not for that one.
-pub fn hosts(world: &World, program: &Program) -> Hosts {
+pub fn hosts(world: &World, program: &Program, bgp: Option<&BgpPlan>) -> Hosts {
     let mut hosts = Hosts::default();
     for endpoint in world.objects.host_endpoints().filter(|endpoint| endpoint.node == world.node) {
         let chains = program.endpoints.get(&EndpointKey::Host(endpoint.meta.name.clone()));
@@ -49,6 +52,7 @@ pub fn hosts(world: &World, program: &Program) -> Hosts {
     }
     let felix = world.objects.felix(&world.node);
     (hosts.inbound, hosts.outbound) = (felix.failsafe_inbound().to_vec(), felix.failsafe_outbound().to_vec());
+    hosts.sessions = bgp.map(sessions).unwrap_or_default();
     hosts
 }
 
@@ -103,6 +107,7 @@ impl Hosts {
         for stage in STAGES {
             table.maps.insert(stage.map.into(), self.map(stage));
         }
+        self.sessions.lay(table);
         let mut output = vec![Rule::of([expr::ct_established(), expr::accept()])];
         // The node's own pods are never cut from it, nor it from itself.
         output.push(Rule::of([expr::oifname_prefix("cali", Sense::Is), expr::accept()]));
@@ -114,6 +119,7 @@ impl Hosts {
         output.push(Rule::of([expr::oifname("lo", Sense::Is), expr::accept()]));
         output.extend(neighbours());
         output.extend(tunnelled(End::Destination));
+        output.extend(self.sessions.rules(End::Destination));
         output.extend(self.outbound.iter().map(|port| failsafe(port, End::Destination)));
         output.extend(self.rules(LOCAL_OUT, expr::oifname_vmap(LOCAL_OUT.map)));
         let mut forward = vec![Rule::of([expr::ct_established(), expr::accept()])];
@@ -123,6 +129,7 @@ impl Hosts {
         first.push(Rule::of([expr::ct_established(), expr::accept()]));
         first.extend(neighbours());
         first.extend(tunnelled(End::Source));
+        first.extend(self.sessions.rules(End::Source));
         first.extend(self.inbound.iter().map(|port| failsafe(port, End::Source)));
         first.extend(self.rules(FIRST, expr::iifname_vmap(FIRST.map)));
         let chains = [
@@ -142,6 +149,7 @@ impl Hosts {
         }
         let itself = Rule::of([expr::iifname("lo", Sense::Is), expr::accept()]);
         let open = self.inbound.iter().map(|port| failsafe(port, End::Source));
+        let open = self.sessions.rules(End::Source).chain(open);
         [itself].into_iter().chain(open).chain(self.rules(LOCAL_IN, expr::iifname_vmap(LOCAL_IN.map))).collect()
     }
 

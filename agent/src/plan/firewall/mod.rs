@@ -5,9 +5,11 @@
 //! change of a pod or of a member is a change of some elements.
 
 mod base;
+mod bounds;
 mod chains;
 mod draft;
 mod hosts;
+mod sessions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -19,12 +21,13 @@ use policy::program::{ChainKey, Chains, EndpointKey, Members, MembersKind, Progr
 use policy::{Delta, SetChange};
 
 pub use self::base::{Base, FILTER, Invalid, LOCAL, Permission, SOURCES, base};
+pub use bounds::{Bounded, bounded};
 pub use chains::{LOG_GROUP, Meaning, Rendered, Way, render};
 pub use draft::Touched;
 
 use crate::world::endpoints::{Endpoints, Interface};
 use crate::world::{Dirty, World};
-use chains::{cut_short, of_family, own, set_name};
+use chains::{of_family, own, set_name};
 use draft::Draft;
 
 /// What the table is to hold.
@@ -184,7 +187,7 @@ impl Firewall {
         if *users == 1
             && let Some(chain) = program.chains.get(key)
         {
-            self.cut_short.extend(cut_short(chain));
+            self.cut_short.extend(bounded(chain).cut_short);
             for rendered in render(way, key, chain) {
                 let (name, chain) = rendered.chain();
                 self.draft.chain(&name, Some(chain));
@@ -278,11 +281,13 @@ impl Firewall {
     }
 }
 
-/// Whether what happened to policies and pods concerns more than pods: HostEndpoints, or sources beyond pods' addresses.
+/// Whether what happened to policies, pods and sessions concerns more than pods: HostEndpoints, or sources beyond pods'
+/// addresses.
 pub fn asks_for_base(world: &World, dirty: &Dirty, delta: &Delta) -> bool {
     let spoofs = || world.objects.felix(&world.node).workload_source_spoofing == Some(SourceSpoofing::Any);
     let hosts = delta.endpoints.iter().any(|endpoint| matches!(endpoint, EndpointKey::Host(_)));
-    hosts || ((dirty.policies || !dirty.interfaces.is_empty()) && spoofs())
+    let sessions = dirty.bgp && world.objects.host_endpoints().any(|endpoint| endpoint.node == world.node);
+    hosts || sessions || ((dirty.policies || !dirty.interfaces.is_empty()) && spoofs())
 }
 
 /// Everything that a program has, as a change from nothing.

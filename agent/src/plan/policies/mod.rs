@@ -16,6 +16,8 @@ use policy::program::{Chain, ChainKey, End, EndpointKey, Item, Program, RuleRef,
 
 use std::sync::Arc;
 
+use crate::plan::firewall::{Bounded, bounded};
+
 /// What the kernel has counted of one chain; nothing where it was not asked.
 pub trait Tally {
     /// Of a rule of a policy.
@@ -71,11 +73,11 @@ pub fn view(program: &Program, endpoint: &EndpointKey, addresses: Vec<IpAddr>, t
     let chains = program.endpoints.get(endpoint);
     let [of_ingress, of_egress] = tallies;
     let direction = |key: Option<&ChainKey>, tally| match key.and_then(|key| Some((key, program.chains.get(key)?))) {
-        Some((key, chain)) => PolicyChainView {
-            open: false,
-            chain: Some(key.to_string()),
-            tiers: chain.tiers.iter().map(|tier| of_tier(program, tier, tally)).collect(),
-        },
+        Some((key, chain)) => {
+            let Bounded { chain, cut_short } = bounded(chain);
+            let tiers = chain.tiers.iter().map(|tier| of_tier(program, tier, tally)).collect();
+            PolicyChainView { open: false, chain: Some(key.to_string()), tiers, cut_short }
+        }
         None => PolicyChainView { open: true, ..PolicyChainView::default() },
     };
     PolicyView {

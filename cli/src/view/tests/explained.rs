@@ -76,7 +76,12 @@ fn policies_of_a_pod_are_a_table_for_each_direction_with_what_each_rule_decided(
     let view = PolicyView {
         endpoint: "shop/web".into(),
         addresses: vec![ip("10.244.1.6")],
-        ingress: PolicyChainView { open: false, chain: Some("1f2e".into()), tiers: vec![tier] },
+        ingress: PolicyChainView {
+            open: false,
+            chain: Some("1f2e".into()),
+            tiers: vec![tier],
+            cut_short: vec!["tier t14".into()],
+        },
         egress: PolicyChainView { open: true, ..PolicyChainView::default() },
         counters: String::new(),
     };
@@ -91,6 +96,7 @@ fn policies_of_a_pod_are_a_table_for_each_direction_with_what_each_rule_decided(
         default   NetworkPolicy/shop/web                  0      Allow    7         TCP, to port 80
         default   StagedNetworkPolicy/shop/try (staged)   0      Deny     9         everything
         default   -                                       end    Deny     2         what none of these decided
+        Cut short: tier t14
 
         Egress: open, no policy is about it
         ",

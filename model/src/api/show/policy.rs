@@ -131,6 +131,9 @@ pub struct PolicyChainView {
     pub chain: Option<String>,
     /// In order.
     pub tiers: Vec<PolicyTierView>,
+    /// What is more than the kernel takes, and is denied instead: a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut_short: Vec<String>,
 }
 
 /// One tier of a chain.
