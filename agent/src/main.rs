@@ -149,6 +149,7 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     if mode == Mode::PolicyOnly {
         // What is said of the node's network is another's business.
         voice.silent.extend([ReportKind::Condition, ReportKind::Taint, ReportKind::Annotations, ReportKind::Pods]);
+        voice.silent.extend([ReportKind::Pools, ReportKind::Statuses]);
         first_pools = None;
     }
     let Arguments { state_dir, record, objects, .. } = arguments;

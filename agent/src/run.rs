@@ -12,7 +12,8 @@ use model::{NodeName, Time};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api_server::ApiServer;
-use crate::apply::{Done, Shared, Worker, bridged, cni, first_pool, names};
+use crate::apply::bridged::Bridged;
+use crate::apply::{Done, Shared, Worker, cni, first_pool, names};
 use crate::fact::{Fact, Source};
 use crate::plan::first_pool::FirstPools;
 use crate::plan::report::{Reports, Voice};
@@ -188,7 +189,9 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     let mut core = Reconciler::new(birth);
     if options.mode == Mode::PolicyOnly {
         core.learn(Fact::Mode(options.mode), Time::START);
-        bridged::see_bridged_packets();
+        let mut bridged = Bridged::default();
+        bridged.see();
+        tokio::spawn(bridged.keep());
     }
     if options.autodetection != Autodetection::default() {
         core.learn(Fact::Autodetection(options.autodetection.clone()), Time::START);

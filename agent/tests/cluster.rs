@@ -270,7 +270,15 @@ async fn a_node_status_is_filled_and_not_written_again_while_it_says_the_same() 
 async fn a_farewell_says_that_the_network_is_gone() {
     let trial = Trial::new().await;
     assert_eq!(cluster::say_farewell(&trial.api, &name("n1")).await, Ok(()), "no Node is none to say it of");
-    trial.server.hold(NODE, node());
+    let whose = |reason: &str| {
+        let mut node = node();
+        node["status"]["conditions"] = json!([{"type": "NetworkUnavailable", "status": "False", "reason": reason}]);
+        trial.server.hold(NODE, node);
+    };
+    whose("FlannelIsUp");
+    assert_eq!(cluster::say_farewell(&trial.api, &name("n1")).await, Ok(()));
+    assert_eq!(trial.server.writes(), Vec::<String>::new(), "the network is another's, and is there");
+    whose("MargayIsUp");
     assert_eq!(cluster::say_farewell(&trial.api, &name("n1")).await, Ok(()));
     assert!(
         trial.server.writes()[0].contains(r#""reason":"MargayIsGone","status":"True""#),

@@ -468,6 +468,25 @@ fn where_another_plugin_wires_the_pods_they_are_known_by_their_addresses() {
 }
 
 #[test]
+fn what_pods_of_another_plugin_may_send_to_their_node_is_asked_after_their_policies_and_before_the_nodes() {
+    let mut node = Node::new();
+    let dirty = node.world.learn(Fact::Mode(Mode::PolicyOnly));
+    node.firewall = Firewall::default();
+    node.table = Ruleset::default();
+    node.settle(&dirty);
+    for (action, rules) in [("Accept", 2), ("Drop", 2), ("Return", 0)] {
+        node.learn(&format!(
+            "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {{name: default}}\n\
+             spec: {{defaultEndpointToHostAction: {action}}}"
+        ));
+        let table = node.table.to_string();
+        let asked: Vec<&str> = table.lines().filter(|line| line.contains("@pods")).collect();
+        let done = asked.iter().filter(|line| line.ends_with(&action.to_lowercase())).count();
+        assert_eq!((asked.len(), done), (rules, rules), "{action}: {table}");
+    }
+}
+
+#[test]
 fn an_address_that_another_pod_has_already_stays_when_the_one_before_goes() {
     let mut node = Node::new();
     let dirty = node.world.learn(Fact::Mode(Mode::PolicyOnly));

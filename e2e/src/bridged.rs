@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::cni::{Attachment, Network};
 use crate::lab::address;
 use crate::netns::Netns;
+use crate::objects::of_lab;
 use crate::plan::{FAMILIES, Family, Shape};
 use crate::pods::policy;
 use crate::prober::{Expected, MachineId, Probe, Prober};
@@ -91,7 +92,8 @@ impl Bridged {
 
     /// Starts the agent.
     pub fn start_agent(&self) -> Result<Process> {
-        self.trial.node(1).objects()?;
+        let (objects, node) = (self.trial.node(1).objects()?, of_lab(&self.trial.plan));
+        node.iter().filter(|(name, _)| name == "node-n1").try_for_each(|(name, yaml)| objects.write(name, yaml))?;
         self.trial.node(1).start_agent_with(&["--policy-only"])
     }
 
@@ -177,6 +179,11 @@ impl Bridged {
             ensure!(words.any(|word| word == mark), "the newest policies are not in the table");
             Ok(())
         })
+    }
+
+    /// Waits until these hold: of what is not a policy no mark in the table tells.
+    pub fn comes_to(&mut self, probes: &[Probe]) -> Result<()> {
+        wait::until(PATIENCE, "what was configured", || self.prober.hold(probes))
     }
 
     /// The table as `nft` prints it, with handles.

@@ -121,6 +121,36 @@ fn a_pod_whose_address_is_unknown_is_left_alone_and_comes_under_its_policy_with_
     lab.prober.hold(&judged)
 }
 
+#[test]
+fn what_pods_may_send_to_their_node_is_what_the_configuration_says_and_the_node_still_reaches_them() -> Result<()> {
+    let mut lab = Bridged::up()?;
+    let to_host = |action: &str| {
+        json!({
+            "apiVersion": "projectcalico.org/v3", "kind": "FelixConfiguration", "metadata": {"name": "default"},
+            "spec": {"defaultEndpointToHostAction": action},
+        })
+    };
+    let beside = [lab.to_pod(lab.node, "web", 80, Answer)?, lab.to_node("web", 2, 80, Answer)?].concat();
+    let [open, shut] = [Answer, Silence].map(|expected| lab.to_node("web", 1, 80, expected));
+    let (open, shut) = ([open?.to_vec(), beside.clone()].concat(), [shut?.to_vec(), beside].concat());
+    lab.prober.hold(&open)?;
+    lab.apply(&[to_host("Drop")])?;
+    lab.comes_to(&shut)?;
+    // The node's own policies are not asked about what is accepted before.
+    let host = json!({
+        "apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint", "metadata": {"name": "n1", "labels": {"role": "node"}},
+        "spec": {"node": "n1", "interfaceName": "*"},
+    });
+    let closed = json!({
+        "apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": "closed"},
+        "spec": {"selector": "role == 'node'", "types": ["Ingress"]},
+    });
+    lab.apply(&[to_host("Accept"), host.clone(), closed.clone()])?;
+    lab.comes_to(&open)?;
+    lab.apply(&[to_host("Return"), host, closed])?;
+    lab.comes_to(&shut)
+}
+
 /// Everything of the node's network that is another's: links, addresses, routes, rules of routing, packet rules, sysctls.
 fn of_others(node: &Netns) -> Result<Vec<String>> {
     let asked: [&[&str]; 7] = [
@@ -164,6 +194,12 @@ fn nothing_of_the_other_plugins_is_touched_and_nothing_of_ours_is_there_but_the_
     let judged = between_pods(&lab)?;
     lab.prober.hold(&judged)?;
     ensure!(bridged()? == "1\n1\n", "bridged packets do not meet the rules");
+    // As `sysctl --system` does where a distribution says so.
+    node.sysctl(&[("bridge/bridge-nf-call-iptables", "0"), ("bridge/bridge-nf-call-ip6tables", "0")])?;
+    wait::until(SOON, "bridged packets meeting the rules again", || {
+        ensure!(bridged()? == "1\n1\n", "{}", bridged()?);
+        Ok(())
+    })?;
     let table = lab.table()?;
     ensure!(!table.contains("type nat") && !table.contains("masquerade"), "{table}");
     let listens = node.stdout("ss", &["-Hlntu", "sport", "=", ":179"])?;
@@ -235,6 +271,7 @@ fn a_user_asks_the_same_questions_as_anywhere() -> Result<()> {
     })?;
     let (text, code) = asked(&["trace", "shop/front", "shop/web", "--port", "80"])?;
     ensure!(code == Some(0) && text.contains("NetworkPolicy/shop/web ingress[0] allows it"), "{text}");
+    ensure!(text.ends_with("Verdict: goes to pod shop/web on node n1, this one, on the link, cni0\n"), "{text}");
     let (text, code) = asked(&["trace", "shop/cron", "shop/web", "--port", "80"])?;
     ensure!(code == Some(1) && text.contains("ingress   DROPPED"), "{text}");
     Ok(())

@@ -110,3 +110,52 @@ fn the_agent_is_not_privileged_and_its_root_is_read_only() -> Result<()> {
     assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
     Ok(())
 }
+
+/// A patch that names what is not there any more would add it, or end `kubectl apply -k` with an error.
+#[test]
+fn the_base_for_policies_alone_fits_what_is_installed_and_writes_nothing_but_events() -> Result<()> {
+    let folder = manifests::path().with_file_name("policy-only");
+    let read = |name: &str| -> Result<Value> {
+        let text = std::fs::read_to_string(folder.join(name)).with_context(|| name.to_string())?;
+        serde_saphyr::from_str(&text).with_context(|| text)
+    };
+    let installed = objects()?;
+    let is_there = |patch: &Value| {
+        let same = |field: &str, object: &Value| object["metadata"][field] == patch["metadata"][field];
+        let found =
+            |object: &&Value| object["kind"] == patch["kind"] && same("name", object) && same("namespace", object);
+        installed.iter().find(found).with_context(|| format!("margay.yaml does not have {patch}"))
+    };
+    for patch in read("kustomization.yaml")?["patches"].as_array().context("patches")? {
+        match (patch["path"].as_str(), patch["patch"].as_str()) {
+            (Some(path), _) => is_there(&read(path)?).map(drop)?,
+            (None, text) => is_there(&serde_saphyr::from_str(text.context("a patch")?)?).map(drop)?,
+        }
+    }
+    let pod = |object: &Value| object["spec"]["template"]["spec"].clone();
+    let (patched, whole) = (pod(&read("agent.yaml")?), pod(of_kind(&installed, "DaemonSet")?));
+    let (agent, original) = (&patched["containers"][0], &whole["containers"][0]);
+    assert_eq!(agent["name"], original["name"]);
+    assert_eq!(texts(&agent["args"]), ["--kubernetes", "--policy-only"]);
+    for (field, taken, there) in [
+        ("name", &patched["volumes"], &whole["volumes"]),
+        ("mountPath", &agent["volumeMounts"], &original["volumeMounts"]),
+    ] {
+        for one in taken.as_array().context("what is taken away")? {
+            let found = there.as_array().into_iter().flatten().any(|other| other[field] == one[field]);
+            ensure!(one["$patch"] == "delete" && found, "{one}");
+        }
+    }
+    let role = read("access.yaml")?;
+    let watched = |object: &Value, verb: &str| -> Vec<String> {
+        let rules = object["rules"].as_array().into_iter().flatten();
+        let of_verb = rules.filter(|rule| texts(&rule["verbs"]).contains(&verb));
+        of_verb.flat_map(|rule| texts(&rule["resources"]).into_iter().map(str::to_owned)).collect()
+    };
+    assert_eq!(watched(&role, "watch"), watched(of_kind(&installed, "ClusterRole")?, "watch"));
+    for verb in ["create", "patch"] {
+        assert_eq!(watched(&role, verb), ["events"]);
+    }
+    assert!(watched(&role, "delete").is_empty() && watched(&role, "update").is_empty());
+    Ok(())
+}

@@ -18,6 +18,7 @@ use serde::Serialize;
 use super::{Reconciler, refuse};
 use crate::plan::routes::RoutePlan;
 use crate::plan::{own, pods, why};
+use crate::world::Mode;
 
 impl Reconciler {
     pub(super) fn show(&mut self, show: Show, now: Time) -> Reply {
@@ -94,8 +95,8 @@ impl Reconciler {
 
     /// Pod CIDRs of this node that no pool covers, while pods get their addresses elsewhere: Services see them as strangers.
     fn uncovered(&self) -> Vec<String> {
-        if self.not_ready().is_some() {
-            // Which says the same.
+        if self.not_ready().is_some() || self.world.mode == Mode::PolicyOnly {
+            // Which says the same; or addresses are another's business.
             return Vec::new();
         }
         let space = crate::plan::pods::space(&self.world, None);

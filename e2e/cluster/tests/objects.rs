@@ -169,6 +169,9 @@ fn the_bases_of_kustomize_build_and_are_taken() -> Result<()> {
         ensure!(said.contains("bgpconfiguration.projectcalico.org/default"), "{base}: {said}");
         ensure!(said.contains("bgppeer.projectcalico.org/"), "{base}: {said}");
     }
+    let folder = manifests().join("policy-only").display().to_string();
+    let said = trial.cluster.kubectl.text(&["apply", "--dry-run=server", "-k", &folder])?;
+    ensure!(said.contains("daemonset.apps/margay") && !said.contains("margay-settings"), "policy-only: {said}");
     Ok(())
 }
 

@@ -17,6 +17,9 @@ const HEAD: &str = "\
 # The image's name stands in one place: the DaemonSet at the end.
 ";
 
+/// What makes a folder a base for others, and is no object.
+const KUSTOMIZATION: &str = "kustomization.yaml";
+
 /// Where the manifests are.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default().join("manifests")
@@ -35,6 +38,9 @@ pub fn text() -> Result<String> {
     let mut parts = Vec::new();
     for entry in fs::read_dir(folder().join("install")).context("manifests/install")? {
         let path = entry?.path();
+        if path.file_name().is_some_and(|name| name == KUSTOMIZATION) {
+            continue;
+        }
         parts.push((path.clone(), fs::read_to_string(&path).with_context(|| path.display().to_string())?));
     }
     parts.sort();

@@ -129,7 +129,8 @@ fn condition(found: &Value, network: &Network, now: &str) -> Option<Change> {
         Availability::Unavailable => "True",
     };
     let there = condition_of(found, NETWORK);
-    if there.is_some_and(|there| says(there, status, network.reason, &network.message)) {
+    let said = there.is_some_and(|there| says(there, status, network.reason, &network.message));
+    if said || !network.follows(there.map(|there| text(there, "reason"))) {
         return None;
     }
     let mut body = ours(found);
@@ -334,10 +335,17 @@ mod tests {
     #[test]
     fn a_farewell_takes_back_what_was_written_and_says_that_the_network_is_gone() {
         let metadata = json!({ "annotations": { "a": "1", "z": "9" }, "managedFields": owns_annotations(&["a"]) });
-        let lines = written(&node(&found(json!({ "metadata": metadata })), &farewell(), NOW));
+        let with = |condition: Value| found(json!({ "metadata": metadata, "status": { "conditions": condition } }));
+        let said =
+            |reason: &str| with(json!([{ "type": NETWORK, "status": "False", "reason": reason, "message": "m" }]));
+        let lines = written(&node(&said("MargayIsUp"), &farewell(), NOW));
         assert!(lines[0].starts_with("NetworkUnavailable=True (MargayIsGone)"), "{lines:?}");
         assert!(lines[1].starts_with("a removed: Whole Respected"), "{lines:?}");
         assert!(lines[1].contains(r#""annotations":{}"#), "{lines:?}");
+        for anothers in [said("FlannelIsUp"), with(json!([]))] {
+            let lines = written(&node(&anothers, &farewell(), NOW));
+            assert!(lines.len() == 1 && lines[0].starts_with("a removed"), "the network is another's: {lines:?}");
+        }
     }
 
     #[test]

@@ -198,6 +198,10 @@ impl Base {
         let mut local = vec![established()];
         local.extend(neighbours());
         local.extend(egress());
+        local.extend(self.after_egress(Family::ALL.map(|family| {
+            let of_pod = expr::address_in(family, End::Source, &pods(family), Sense::Is);
+            [expr::family(family), of_pod].concat()
+        })));
         local.extend(self.hosts.local());
         table.chains.insert(FILTER.into(), Chain::base(Hook::filter(FORWARD, BEFORE_FILTER), filter).into());
         table.chains.insert(LOCAL.into(), Chain::base(Hook::filter(INPUT, BEFORE_FILTER), local).into());
@@ -236,13 +240,18 @@ impl Base {
         rules.extend(self.tunnelled(End::Source));
         rules.extend(neighbours());
         rules.push(Rule::of([expr::iifname_vmap(EGRESS)]));
-        match self.to_host {
-            EndpointToHost::Accept => rules.push(Rule::of([from_pod(), expr::accept()])),
-            EndpointToHost::Drop => rules.push(Rule::of([from_pod(), expr::counter(), expr::drop()])),
-            EndpointToHost::Return => {}
-        }
+        rules.extend(self.after_egress([from_pod()]));
         rules.extend(self.hosts.local());
         rules
+    }
+
+    /// What becomes of packets to the node that pods' own policies let pass.
+    fn after_egress(&self, of_pods: impl IntoIterator<Item = Part>) -> impl Iterator<Item = Rule> {
+        of_pods.into_iter().filter_map(|of_pod| match self.to_host {
+            EndpointToHost::Accept => Some(Rule::of([of_pod, expr::accept()])),
+            EndpointToHost::Drop => Some(Rule::of([of_pod, expr::counter(), expr::drop()])),
+            EndpointToHost::Return => None,
+        })
     }
 
     /// A pod sends from its own addresses, and on its link from a link-local one or from none yet. What is not a pod's

@@ -17,6 +17,10 @@ pub const STARTUP_TAINT: &str = "node.margay.io/agent-not-ready";
 pub const GRACE: Duration = Duration::from_secs(60);
 /// Annotation that tells others the address of the tunnel device. Calico's.
 const TUNNEL_ADDRESS: &str = "projectcalico.org/IPv4IPIPTunnelAddr";
+/// How the reasons begin that margay gives.
+const OURS: &str = "Margay";
+/// The reason of a farewell.
+const GONE: &str = "MargayIsGone";
 /// The longest message of a condition in octets.
 const LONGEST: usize = 1024;
 
@@ -42,6 +46,14 @@ pub struct Network {
     pub reason: &'static str,
     /// `message`.
     pub message: String,
+}
+
+impl Network {
+    /// Whether this is to be said where that reason is given, or none. A farewell takes back what margay has said: where
+    /// the network is another's, be it from the beginning, it is there.
+    pub fn follows(&self, reason: Option<&str>) -> bool {
+        self.reason != GONE || reason.is_some_and(|reason| reason.starts_with(OURS))
+    }
 }
 
 /// Whether pods of a node have a network.
@@ -94,7 +106,7 @@ pub fn farewell() -> NodeReport {
     NodeReport {
         network: Some(Network {
             availability: Availability::Unavailable,
-            reason: "MargayIsGone",
+            reason: GONE,
             message: "margay was uninstalled from this node".into(),
         }),
         annotations: Some(BTreeMap::new()),

@@ -295,6 +295,16 @@ impl Walk<'_> {
                     gateways => format!("by {}", joined(gateways)),
                 };
                 let by = format!("{by}, {}", out.interfaces.join(" or "));
+                if own_pod(world, &self.receiver).is_some() {
+                    self.hop(
+                        TraceStep::Destination,
+                        Effect::Elsewhere,
+                        whom.clone(),
+                        format!("{by}, another plugin's"),
+                    );
+                    let verdict = format!("goes to {whom}, this one, {by}");
+                    return End { outcome: TraceOutcome::Sent, verdict };
+                }
                 self.hop(TraceStep::Destination, Effect::Elsewhere, whom.clone(), by.clone());
                 End { outcome: TraceOutcome::Sent, verdict: format!("leaves this node for {whom} {by}") }
             }
