@@ -5,6 +5,7 @@
 //!
 //! load PODS                       policies of so many pods, those two among them; 0: no policies
 //! begin POLICIES PODS HERE        policies of a cluster's pods, of which some are here
+//! hold POLICIES PODS HERE         the same, each object made when it is taken in: what is kept of them is all the memory
 //! pod                             another pod's policy changes
 //! member                          a pod elsewhere enters or leaves a set
 //! ```
@@ -40,20 +41,25 @@ fn main() -> Result<()> {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();
         let numbers: Vec<usize> = words.iter().skip(1).map(|word| word.parse()).collect::<Result<_, _>>()?;
-        let facts = match (words.first().copied(), numbers.as_slice()) {
-            (Some("load"), [pods]) => loaded(&real, *pods)?,
-            (Some("begin"), [policies, pods, here]) => begun(*policies, *pods, *here)?,
+        let took = match (words.first().copied(), numbers.as_slice()) {
+            (Some("load"), [pods]) => node.take_in(loaded(&real, *pods)?),
+            (Some("begin"), [policies, pods, here]) => {
+                let facts: Vec<Fact> = begun(*policies, *pods, *here).collect::<Result<_>>()?;
+                node.take_in(facts.into_iter().map(Ok))
+            }
+            (Some("hold"), [policies, pods, here]) => node.take_in(begun(*policies, *pods, *here)),
             (Some("pod"), []) => {
                 node.turns += 1;
-                vec![policy(0, 1000 + node.turns)?]
+                node.take_in([policy(0, 1000 + node.turns)])
             }
             (Some("member"), []) => {
                 node.turns += 1;
-                vec![pod(0, "far", if node.turns % 4 < 2 { 0 } else { CROWD }, [10, 250, 0, 1].into(), "n2")?]
+                let group = if node.turns % 4 < 2 { 0 } else { CROWD };
+                node.take_in([pod(0, "far", group, [10, 250, 0, 1].into(), "n2")])
             }
             _ => bail!("{line:?} is not understood"),
         };
-        println!("{}", node.take_in(facts)?);
+        println!("{}", took?);
     }
     Ok(())
 }
@@ -82,11 +88,11 @@ impl Node {
     }
 
     /// Takes facts in and makes the kernel's table so; what that took.
-    fn take_in(&mut self, facts: Vec<Fact>) -> Result<Value> {
+    fn take_in(&mut self, facts: impl IntoIterator<Item = Result<Fact>>) -> Result<Value> {
         let begun = Instant::now();
         let mut dirty = if self.have.is_none() { Dirty::everything() } else { Dirty::nothing() };
         for fact in facts {
-            dirty = dirty.and(self.world.learn(fact));
+            dirty = dirty.and(self.world.learn(fact?));
         }
         let delta = self.world.policies.update();
         let compiled = begun.elapsed();
@@ -130,14 +136,14 @@ impl Node {
 }
 
 /// The pods that are really there, and so many more, each with a policy; pod 0 is another.
-fn loaded(real: &[(String, IpAddr)], pods: usize) -> Result<Vec<Fact>> {
+fn loaded(real: &[(String, IpAddr)], pods: usize) -> Result<Vec<Result<Fact>>> {
     let mut facts = Vec::new();
     for (number, (link, address)) in real.iter().enumerate() {
         let name = format!("real-{number}");
         let metadata = json!({"namespace": "real", "name": name, "labels": {"app": name}});
         facts.push(fact(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata,
-            "spec": {"nodeName": "n1"}, "status": {"podIP": address}}))?);
-        facts.push(lease("real", &name, link.clone(), *address));
+            "spec": {"nodeName": "n1"}, "status": {"podIP": address}})));
+        facts.push(Ok(lease("real", &name, link.clone(), *address)));
     }
     if pods == 0 {
         return Ok(facts);
@@ -149,44 +155,45 @@ fn loaded(real: &[(String, IpAddr)], pods: usize) -> Result<Vec<Fact>> {
         "in",
         json!({"podSelector": {"matchLabels": {"app": "real-1"}},
         "ingress": [{"from": peer("other")}, {"from": peer("real-0"), "ports": any_port}]}),
-    )?);
+    ));
     facts.push(network_policy(
         "real",
         "out",
         json!({"podSelector": {"matchLabels": {"app": "real-0"}},
         "policyTypes": ["Egress"], "egress": [{"to": peer("other")}, {"to": peer("real-1"), "ports": any_port}]}),
-    )?);
+    ));
     let others = pods.saturating_sub(real.len());
-    facts.extend(begun(others, others, others)?);
+    facts.extend(begun(others, others, others));
     Ok(facts)
 }
 
-/// So many policies about so many pods, in namespaces of a few; the first pods are here.
-fn begun(policies: usize, pods: usize, here: usize) -> Result<Vec<Fact>> {
-    let mut facts = Vec::new();
-    for number in 0..pods.div_ceil(CROWD) {
+/// So many policies about so many pods, in namespaces of a few; the first pods are here. Each is made when it is asked for.
+fn begun(policies: usize, pods: usize, here: usize) -> impl Iterator<Item = Result<Fact>> {
+    let namespaces = (0..pods.div_ceil(CROWD)).map(|number| {
         let metadata = json!({"name": format!("ns-{number}"), "labels": {"team": format!("t{number}")}});
-        facts.push(fact(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))?);
-    }
-    for number in 0..pods {
-        let address = IpAddr::from(Ipv4Addr::from(0x0a40_0000 + u32::try_from(number)?));
-        let name = format!("p{number}");
+        fact(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))
+    });
+    let leases = (0..here).map(|number| {
+        Ok(lease(&namespace(number), &format!("p{number}"), format!("cali{number:011x}"), address(number)))
+    });
+    let pods_of_nodes = (0..pods).map(move |number| {
         let node = if number < here { "n1" } else { "n2" };
-        facts.push(pod(number, &name, number % CROWD, address, node)?);
-        if number < here {
-            facts.push(lease(&namespace(number), &name, format!("cali{number:011x}"), address));
-        }
-    }
-    for number in 0..policies {
+        pod(number, &format!("p{number}"), number % CROWD, address(number), node)
+    });
+    let about_them = (0..policies).map(move |number| {
         let mut of_pod = policy(number % pods.max(1), number)?;
         if let Fact::Object(object) = &mut of_pod
             && let model::object::Object::NetworkPolicy(policy) = &mut object.object
         {
             policy.meta.name = format!("of-{number}");
         }
-        facts.push(of_pod);
-    }
-    Ok(facts)
+        Ok(of_pod)
+    });
+    namespaces.chain(pods_of_nodes).chain(leases).chain(about_them)
+}
+
+fn address(pod: usize) -> IpAddr {
+    IpAddr::from(Ipv4Addr::from(u32::try_from(pod).unwrap_or(u32::MAX).saturating_add(0x0a40_0000)))
 }
 
 fn namespace(pod: usize) -> String {

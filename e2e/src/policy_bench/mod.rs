@@ -21,6 +21,8 @@ use crate::programs::Programs;
 const CHANGES: usize = 100;
 /// Pods of the node whose policies are in force.
 const SIZES: [usize; 3] = [100, 1_000, 10_000];
+/// Pods of the node while changes are measured: the second have some 10,000 rules.
+const CHANGED: [usize; 3] = [100, 1_250, 10_000];
 /// Pods of other nodes.
 const ELSEWHERE: [usize; 3] = [0, 10_000, 50_000];
 
@@ -98,7 +100,7 @@ pub fn run(rounds: usize, say: fn(&str)) -> Result<Measured> {
             drop(loader);
         }
     }
-    for pods in SIZES {
+    for pods in CHANGED {
         say(&format!("one change, with the policies of {pods} pods"));
         changes(&programs, &ground.node, pods, &mut measured)?;
     }
@@ -113,7 +115,7 @@ pub fn run(rounds: usize, say: fn(&str)) -> Result<Measured> {
         for elsewhere in ELSEWHERE {
             say(&format!("memory with {elsewhere} pods elsewhere"));
             let mut loader = empty(&programs, &ground.node)?;
-            let took = loader.tell(&format!("begin 1000 {} 110", elsewhere + 110))?;
+            let took = loader.tell(&format!("hold 1000 {} 110", elsewhere + 110))?;
             measured.memory.entry(elsewhere).or_default().push(took.resident as f64);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{BEGINNINGS, Beginning, Cost, ELSEWHERE, Measured, Rules, SIZES};
+use super::{BEGINNINGS, Beginning, CHANGED, Cost, ELSEWHERE, Measured, Rules, SIZES};
 
 /// A promise and what came of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,11 +79,12 @@ fn promises(measured: &Measured) -> Vec<Promise> {
         add(format!("{name}: {most} pods beside no policies"), none, RATIO, "×");
         add(format!("{name}: {most} pods beside {least}"), beside(Rules::Pods(SIZES[0])), RATIO, "×");
     }
+    let [few, some, many] = CHANGED;
     for (name, all) in [("pod's policy", &measured.pod), ("member", &measured.member)] {
         let of = |pods| median(all.get(&pods).into_iter().flatten().map(|(all, _)| *all));
-        let rules = thousands(measured.rules.get(&most).copied().unwrap_or(0));
-        add(format!("one {name} changed, {rules} rules in the table, until it is in force"), of(most), CHANGE, " ms");
-        let (most, least) = (of(most), of(least));
+        let rules = thousands(measured.rules.get(&some).copied().unwrap_or(0));
+        add(format!("one {name} changed, {rules} rules in the table, until it is in force"), of(some), CHANGE, " ms");
+        let (most, least) = (of(many), of(few));
         add(format!("one {name} changed: the largest table beside the smallest"), most / least, GROWTH, "×");
     }
     for beginning in BEGINNINGS {
@@ -119,7 +120,7 @@ fn changes(text: &mut String, measured: &Measured) {
         "\n## One change\n\nFrom the object to the kernel's answer; in brackets, the kernel's part.\n\n\
         | pods | rules | a pod's policy | a member |\n|---:|---:|---:|---:|\n",
     );
-    for pods in SIZES {
+    for pods in CHANGED {
         let cell = |all: Option<&Vec<(f64, f64)>>| {
             let whole = median(all.into_iter().flatten().map(|(all, _)| *all));
             let commit = median(all.into_iter().flatten().map(|(_, commit)| *commit));
