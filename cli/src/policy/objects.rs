@@ -116,7 +116,10 @@ fn matters(value: &Value) -> bool {
     let said = |field| value.get(field).and_then(Value::as_str).unwrap_or_default();
     let (name, in_group) = (said("kind"), said("apiVersion").contains('/'));
     let mut named = Kind::ALL.iter().filter(|(kind, _, shown)| shown.eq_ignore_ascii_case(name) && is_read(*kind));
-    named.any(|(_, version, _)| version.contains('/') || !in_group)
+    // Of that group only a NetworkPolicy has a podSelector, however its kind is spelled.
+    let of_its_group = said("apiVersion").starts_with("networking.k8s.io/");
+    let is_meant = of_its_group && value.pointer("/spec/podSelector").is_some();
+    is_meant || named.any(|(_, version, _)| version.contains('/') || !in_group)
 }
 
 /// Whether policies choose by objects of this kind, or are such objects.
@@ -281,6 +284,7 @@ mod tests {
             "apiVersion: metallb.io/v1beta2\nkind: BGPPeer\nmetadata: {name: s}\n",
             "apiVersion: projectcalico.org/v3\nkind: IPPool\nmetadata: {name: p}\nspec: {cidr: x}\n",
             "apiVersion: iam.example.org/v1\nkind: ServiceAccount\nmetadata: {name: a}\n",
+            "apiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i}\nspec: {rules: []}\n",
             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec: {}\n",
         ] {
             assert_eq!(names(&[("a.yaml", text)]).expect(text), [""; 0], "{text}");
@@ -290,6 +294,7 @@ mod tests {
             "apiVersion: crd.projectcalico.org/v1\nkind: GlobalNetworkPolicy\nmetadata: {name: s}\n",
             "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: t}\nspec: {ordre: 1}\n",
             "kind: Pod\nmetadata: {name: p}\n",
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicies\nmetadata: {name: p}\nspec: {podSelector: {}}\n",
             "apiVersion: networking.k8s.io/v1\nkind: networkpolicy\nmetadata: {name: p}\nspec: {podSelector: {}}\n",
         ] {
             assert!(names(&[("a.yaml", text)]).is_err(), "{text}");
