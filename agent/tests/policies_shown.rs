@@ -256,3 +256,21 @@ fn of_a_staged_policy_it_is_said_what_it_would_have_done_and_it_decides_nothing(
         assert_eq!(meanings.filter(|meaning| matches!(meaning, Meaning::Staged(..))).count(), 1);
     }
 }
+
+#[test]
+fn of_a_pod_of_another_node_no_more_is_kept_twice_than_whose_address_it_is() {
+    let mut world = world();
+    let from_db = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: db, namespace: shop}\n\
+                   spec: {podSelector: {matchLabels: {app: web}}, ingress: [{from: [{podSelector: {matchLabels: {app: db}}}]}]}";
+    for document in parse("test.yaml", from_db).documents {
+        let Document::Object(found) = document else { panic!("{document:?}") };
+        let fact = ObjectFact { object: found.object, origin: "test.yaml".into(), written: found.written };
+        world.learn(Fact::Object(Box::new(fact)));
+    }
+    world.policies.update();
+    let [here, elsewhere] = ["web", "db"].map(|name| world.objects.pod(&pod(name)).unwrap());
+    assert_eq!((here.meta.labels.len(), elsewhere.meta.labels.len()), (1, 0));
+    assert_eq!(elsewhere.addresses, ["10.244.3.7".parse::<std::net::IpAddr>().unwrap()]);
+    let asked = ask(&world, "shop/db", "shop/web", 5432).unwrap();
+    assert_eq!(asked.ingress.object.as_deref(), Some("NetworkPolicy/shop/db"), "by its label: {asked:?}");
+}

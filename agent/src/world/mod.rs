@@ -185,15 +185,18 @@ impl World {
                     slice.keep_only(&self.node);
                     fact.written = serde_json::Value::Null;
                 }
-                if matches!(&fact.object, Object::Pod(pod) if pod.node.as_ref() != Some(&self.node)) {
-                    // As many as the cluster has.
-                    fact.written = serde_json::Value::Null;
-                }
                 self.policies.learn(&fact.object);
                 let dirty = match &fact.object {
                     Object::Pod(pod) => self.place(&pod.reference(), Some(pod)).and(self.claim(pod)),
                     _ => Dirty::nothing(),
                 };
+                if let Object::Pod(pod) = &mut fact.object
+                    && pod.node.as_ref() != Some(&self.node)
+                {
+                    // A cluster has many pods. Whom policies choose is kept by their engine; here, whose address it is.
+                    pod.keep_only_whereabouts();
+                    fact.written = serde_json::Value::Null;
+                }
                 Dirty { policies: true, ..dirty }.and(self.objects.learn(*fact))
             }
             Fact::ObjectGone(key) => {

@@ -75,6 +75,15 @@ impl Pod {
         let namespace = self.meta.namespace.clone().unwrap_or_else(|| "default".into());
         PodRef { namespace, name: self.meta.name.clone() }
     }
+
+    /// Forgets all but its name, its node and its addresses.
+    pub fn keep_only_whereabouts(&mut self) {
+        let meta = std::mem::take(&mut self.meta);
+        self.meta = Meta { name: meta.name, namespace: meta.namespace, ..Meta::default() };
+        self.ports = Vec::new();
+        self.service_account = String::new();
+        self.allowed_sources = Vec::new();
+    }
 }
 
 #[derive(Deserialize)]
