@@ -59,6 +59,8 @@ pub enum Fact {
     BlocksDone(Option<String>),
     /// How far we are installed on the node; replaces what was said before.
     Cni(Installed),
+    /// Why packets between pods of one bridge may pass their policies by; none where they do not, or never were to meet them.
+    Bridged(Option<String>),
     /// An operator took the node out of service, with this message for its peers; or back in.
     Drained(Option<String>),
     /// A source has told all that it had when it was asked first.

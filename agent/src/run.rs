@@ -172,7 +172,7 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
         voice: options.voice.clone(),
         unix_seconds: unix_seconds(),
     };
-    let of_cni = facts.clone();
+    let (of_cni, of_bridges) = (facts.clone(), facts.clone());
     std::thread::Builder::new().name("kernel-events".into()).spawn(move || watch_kernel(&facts, &shared))?;
     let (requests, asked) = mpsc::channel(REQUESTS);
     let (consultations, consulted) = mpsc::channel(CONSULTATIONS);
@@ -191,7 +191,7 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
         core.learn(Fact::Mode(options.mode), Time::START);
         let mut bridged = Bridged::default();
         bridged.see();
-        tokio::spawn(bridged.keep());
+        tokio::spawn(bridged.keep(of_bridges));
     }
     if options.autodetection != Autodetection::default() {
         core.learn(Fact::Autodetection(options.autodetection.clone()), Time::START);

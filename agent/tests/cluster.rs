@@ -110,6 +110,7 @@ struct Bystander(watch::Sender<Vec<ReportView>>);
 impl Witness for Bystander {
     async fn survey(&self) -> Option<Survey> {
         let node = NodeStatusView {
+            policy_only: false,
             node: "n1".into(),
             version: "1".into(),
             since: "2027-01-15T08:00:00Z".into(),

@@ -256,6 +256,9 @@ fn a_user_asks_the_same_questions_as_anywhere() -> Result<()> {
         println!("$ margayctl {}\n{text}", question.join(" "));
         Ok((text, output.status.code()))
     };
+    let (text, code) = asked(&["node", "status"])?;
+    let whole = "\nIt enforces policies alone: another plugin wires the pods.\n";
+    ensure!(code == Some(0) && text.ends_with(whole), "a problem, or more than policies: {text}");
     let (text, code) = asked(&["policy", "show", "shop/web"])?;
     ensure!(code == Some(0) && text.contains("NetworkPolicy/shop/web"), "{text}");
     let (text, code) = asked(&["policy", "test", "shop/front", "shop/web", "80"])?;

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use dataplane::linux::sysctl::{self, Change};
+use tokio::sync::mpsc;
+
+use crate::fact::Fact;
 
 /// How often the settings are looked at again: nothing tells of their changes, and `sysctl --system`, or udev once the
 /// module is loaded, may take them back.
@@ -32,9 +35,16 @@ impl Bridged {
         self.problem = problem;
     }
 
-    /// Sees to it for ever.
-    pub async fn keep(mut self) {
+    /// Sees to it until nobody listens any more, and tells what stands in the way.
+    pub async fn keep(mut self, facts: mpsc::Sender<Fact>) {
+        let mut told = None;
         loop {
+            if self.problem != told {
+                told.clone_from(&self.problem);
+                if facts.send(Fact::Bridged(told.clone())).await.is_err() {
+                    return;
+                }
+            }
             tokio::time::sleep(AGAIN).await;
             tokio::task::block_in_place(|| self.see());
         }

@@ -72,6 +72,7 @@ impl Reconciler {
             addresses: own.iter().map(|found| found.address.address).collect(),
             own_addresses: own.iter().map(view).collect(),
             ready: self.not_ready().is_none(),
+            policy_only: self.world.mode == Mode::PolicyOnly,
             problems: self.problems(),
             advice: Vec::new(),
             api_server: self.api_server_view(),
@@ -123,6 +124,9 @@ impl Reconciler {
         problems.extend(slot("tunnel device", &self.tunnel.problem));
         problems.extend(slot("packet rules", &self.rules.slot.problem));
         problems.extend(slot("forwarding", &self.forwarding.problem));
+        problems.extend(self.world.bridged.iter().map(|problem| {
+            format!("pods of one bridge may reach each other past their policies: is br_netfilter loaded? {problem}")
+        }));
         problems.extend(self.world.cni.iter().flat_map(|installed| installed.problems()));
         match self.bench.len() {
             0 => {}

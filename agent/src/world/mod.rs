@@ -64,6 +64,8 @@ pub struct World {
     pub picture: ipam::block::Picture,
     /// How far we are installed on the node; none if nobody asked for it.
     pub cni: Option<cni::Installed>,
+    /// Why packets between pods of one bridge may pass their policies by.
+    pub bridged: Option<String>,
     /// Set while an operator has the node out of service: the message for its peers.
     pub drained: Option<String>,
     synced: BTreeSet<Source>,
@@ -162,6 +164,7 @@ impl World {
             policies: Policies::of(node.clone()),
             picture: ipam::block::Picture::default(),
             cni: None,
+            bridged: None,
             drained: None,
             synced: BTreeSet::new(),
             node,
@@ -240,6 +243,10 @@ impl World {
             Fact::BlocksDone(_) => Dirty::nothing(),
             Fact::Cni(installed) => {
                 self.cni = Some(installed);
+                Dirty::nothing()
+            }
+            Fact::Bridged(problem) => {
+                self.bridged = problem;
                 Dirty::nothing()
             }
             Fact::Drained(message) => {

@@ -16,7 +16,12 @@ pub fn status(status: &NodeStatusView) -> String {
     for own in &status.own_addresses {
         text += &format!("Its address {} is on {}: {}.\n", own.address, own.subnet, own.reason);
     }
-    text += if status.ready { "It is ready for pods.\n" } else { "It is not ready for pods.\n" };
+    text += match (status.ready, status.policy_only) {
+        (true, false) => "It is ready for pods.\n",
+        (true, true) => "It enforces policies alone: another plugin wires the pods.\n",
+        (false, false) => "It is not ready for pods.\n",
+        (false, true) => "It does not enforce policies yet; another plugin wires the pods.\n",
+    };
     text += &status.api_server.as_ref().map(api_server).unwrap_or_default();
     if let Some(drain) = &status.drain {
         let state = match drain.state {
@@ -37,7 +42,8 @@ pub fn status(status: &NodeStatusView) -> String {
     for advice in &status.advice {
         text += &format!("  * {advice}\n");
     }
-    for (family, name) in [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")] {
+    let families = [(Family::Ipv4, "IPv4"), (Family::Ipv6, "IPv6")];
+    for (family, name) in families.into_iter().filter(|_| !status.policy_only) {
         text += &format!("\n{name} BGP status\n");
         let peers: Vec<&PeerView> = status.peers.iter().filter(|p| Family::of(p.peer_address) == family).collect();
         text += &match peers.as_slice() {

@@ -123,8 +123,42 @@ fn check(printed: String, meant: &str) {
 }
 
 #[test]
+fn node_status_beside_another_plugin_says_nothing_of_a_network() {
+    let problem = "pods of one bridge may reach each other past their policies".to_string();
+    let status = NodeStatusView {
+        policy_only: true,
+        node: "n1".into(),
+        version: "0.1.0".into(),
+        since: LONG_AGO.into(),
+        configured: None,
+        asn: None,
+        router_id: None,
+        addresses: vec![],
+        own_addresses: vec![],
+        ready: true,
+        problems: vec![problem],
+        api_server: None,
+        drain: None,
+        advice: vec![],
+        peers: vec![],
+        reports: vec![],
+    };
+    check(
+        node::status(&status),
+        r#"
+        margay-agent 0.1.0 is running on node n1 since 2020-02-02.
+        It enforces policies alone: another plugin wires the pods.
+
+        Problems
+          * pods of one bridge may reach each other past their policies
+        "#,
+    );
+}
+
+#[test]
 fn node_status_looks_like_calicoctls() {
     let status = NodeStatusView {
+        policy_only: false,
         node: "n1".into(),
         version: "0.1.0".into(),
         since: LONG_AGO.into(),

@@ -32,6 +32,9 @@ pub struct NodeStatusView {
     pub own_addresses: Vec<OwnAddressView>,
     /// An ADD can be served and the kernel is as the objects say.
     pub ready: bool,
+    /// The agent enforces policies and nothing else: another plugin wires the pods.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub policy_only: bool,
     /// What is wrong, one sentence each; empty when all is well.
     pub problems: Vec<String>,
     /// What works and would do better otherwise, one sentence each with the next step.
