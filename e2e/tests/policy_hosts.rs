@@ -311,3 +311,73 @@ fn sessions_on_another_port_and_their_bfd_pass_a_closed_link() -> Result<()> {
     let closed = nodes.between(2, 1, &[(P::TCP, 80, Silence), (P::TCP, 22, Answer)])?;
     nodes.hold(&[closed], "the link is closed")
 }
+
+#[test]
+fn a_pre_dnat_policy_sees_the_port_that_was_asked_for_and_what_it_allows_is_judged_no_more() -> Result<()> {
+    let mut nodes = Nodes::up()?;
+    let pod = nodes.lab.pod("shop/p1")?.addresses;
+    let netns = nodes.lab.trial.plan.node_netns(1);
+    for (table, to) in [("ip", pod[0].to_string()), ("ip6", format!("[{}]", pod[1]))] {
+        for rules in [
+            format!("add table {table} services"),
+            format!("add chain {table} services pre {{ type nat hook prerouting priority dstnat; }}"),
+            format!("add rule {table} services pre iifname eth0 tcp dport {{ 30080, 30081, 30082 }} dnat to {to}:80"),
+        ] {
+            netns.stdout("nft", &[rules])?;
+        }
+    }
+    let up = endpoint("up", json!({"interfaceName": "eth0"}));
+    let ingress =
+        [rule("Allow", "TCP", 30080), rule("Deny", "TCP", 30081), rule("Deny", "TCP", 81), rule("Allow", "UDP", 80)];
+    let asked_first = about("up", "first", json!({"preDNAT": true, "applyOnForward": true, "ingress": ingress}));
+    nodes.lab.apply(&[up.clone(), asked_first.clone()])?;
+    let services = |more| [(P::TCP, 30080, Answer), (P::TCP, 30081, Silence), (P::TCP, 30082, more)];
+    let pods = |more| [(P::TCP, 80, more), (P::TCP, 81, Silence), (P::UDP, 80, Answer), (P::UDP, 81, more)];
+    let own = [(P::UDP, 80, Answer), (P::UDP, 81, Silence), (P::TCP, 80, Silence), (P::TCP, 22, Answer)];
+    let held = |nodes: &Nodes, more| -> Result<Vec<Vec<Probe>>> {
+        Ok(vec![
+            nodes.between(2, 1, &services(more))?,
+            nodes.pods("shop/p2", "shop/p1", &pods(more))?,
+            nodes.between(2, 1, &own)?,
+            nodes.lab.probes_of_hosts()?,
+        ])
+    };
+    let all = held(&nodes, Answer)?;
+    nodes.hold(&all, "before translation")?;
+    // What nothing before translation decides meets what applies on forward, and what it has allowed does not.
+    let none = about("up", "none", json!({"applyOnForward": true, "types": ["Ingress"]}));
+    nodes.lab.apply(&[up, asked_first, none])?;
+    let all = held(&nodes, Silence)?;
+    nodes.hold(&all, "nothing is forwarded but what was allowed before")
+}
+
+#[test]
+fn a_do_not_track_policy_lets_each_way_pass_by_itself_past_what_else_is_closed() -> Result<()> {
+    let mut nodes = Nodes::up()?;
+    let own = nodes.lab.node_addresses(1).map(|own| format!("{own}/{}", if own.is_ipv4() { 32 } else { 128 }));
+    let rules = |action: &str, protocol: &str, side: &str, port: u16| {
+        own.clone().map(|own| json!({"action": action, "protocol": protocol, side: {"nets": [own], "ports": [port]}}))
+    };
+    let ingress = [("Allow", "TCP", 80), ("Allow", "UDP", 80), ("Deny", "UDP", 81)];
+    let ingress = ingress.map(|(action, protocol, port)| rules(action, protocol, "destination", port));
+    let both = json!({"doNotTrack": true, "applyOnForward": true, "ingress": ingress.as_flattened(),
+        "egress": rules("Allow", "TCP", "source", 80)});
+    let untracked = about("up", "untracked", both);
+    let up = endpoint("up", json!({"interfaceName": "eth0"}));
+    nodes.lab.apply(&[up.clone(), untracked.clone()])?;
+    // Nothing is known to answer a datagram, and nothing lets it out.
+    let closed = [(P::TCP, 80, Answer), (P::UDP, 80, Silence), (P::TCP, 81, Silence), (P::TCP, 22, Answer)];
+    let outward = [(P::UDP, 53, Answer), (P::TCP, 2379, Answer), (P::TCP, 80, Silence)];
+    let all = [nodes.between(2, 1, &closed)?, nodes.between(1, 2, &outward)?, nodes.never_cut()?];
+    nodes.hold(&all, "a closed link")?;
+    let table = nodes.lab.trial.plan.node_netns(1).stdout("nft", &["list", "table", "inet", "margay"])?;
+    ensure!(table.contains("notrack accept"), "{table}");
+
+    let open = endpoint("up", json!({"interfaceName": "eth0", "profiles": ["projectcalico-default-allow"]}));
+    nodes.lab.apply(&[open, untracked])?;
+    let opened = [(P::TCP, 80, Answer), (P::UDP, 80, Answer), (P::TCP, 81, Answer), (P::UDP, 81, Silence)];
+    let outward = [(P::UDP, 81, Answer), (P::TCP, 81, Answer)];
+    let all = [nodes.between(2, 1, &opened)?, nodes.between(1, 2, &outward)?, nodes.never_cut()?];
+    nodes.hold(&all, "an open link")?;
+    nodes.established()
+}

@@ -125,10 +125,15 @@ impl Reconciler {
     }
 }
 
-/// The chains of a HostEndpoint for what is forwarded, or not translated yet.
+/// The chains of a HostEndpoint for what is forwarded, or not translated or tracked yet.
 fn further(chains: &Chains) -> impl Iterator<Item = (Way, &ChainKey)> {
     let host = &chains.host;
-    let all =
-        [(Way::Through, &host.forward_ingress), (Way::Egress, &host.forward_egress), (Way::Through, &host.pre_dnat)];
+    let all = [
+        (Way::Through, &host.forward_ingress),
+        (Way::Egress, &host.forward_egress),
+        (Way::First, &host.pre_dnat),
+        (Way::UntrackedIn, &host.untracked_ingress),
+        (Way::UntrackedOut, &host.untracked_egress),
+    ];
     all.into_iter().filter_map(|(way, key)| Some((way, key.as_ref()?)))
 }

@@ -25,6 +25,8 @@ const ADMIN_PROHIBITED: u8 = 3;
 const INVALID: u32 = 1;
 const ESTABLISHED: u32 = 1 << 1;
 const RELATED: u32 = 1 << 2;
+/// `NF_CT_STATE_UNTRACKED_BIT`.
+const UNTRACKED: u32 = 1 << 6;
 /// Octets of a logged packet: IPv6's header, some extensions and the ports.
 const LOGGED: u32 = 128;
 const FIRST: Register = Register(0);
@@ -65,19 +67,48 @@ pub fn oifname_prefix(begin: &str, sense: Sense) -> Part {
 
 /// Packets of connections that have been seen both ways, and what belongs to them (ICMP errors).
 pub fn ct_established() -> Part {
-    ct_state(ESTABLISHED | RELATED)
+    ct_state(ESTABLISHED | RELATED, Sense::Is)
 }
 
 /// Packets that belong to no connection and cannot begin one.
 pub fn ct_invalid() -> Part {
-    ct_state(INVALID)
+    ct_state(INVALID, Sense::Is)
 }
 
-fn ct_state(bits: u32) -> Part {
+/// Packets that are kept from connection tracking; those of neighbour discovery always are.
+pub fn ct_untracked(sense: Sense) -> Part {
+    ct_state(UNTRACKED, sense)
+}
+
+fn ct_state(bits: u32, sense: Sense) -> Part {
+    any_bit(Load::ConnectionState, bits, sense)
+}
+
+/// Packets whose mark has one of these bits.
+pub fn marked(bits: u32, sense: Sense) -> Part {
+    any_bit(Load::Mark, bits, sense)
+}
+
+/// Sets these bits of the packet's mark.
+pub fn mark(bits: u32) -> Part {
+    let raise = Expression::Raise(FIRST, bits.to_ne_bytes().to_vec());
+    vec![Expression::Load(Load::Mark, FIRST), raise, Expression::SetMark(FIRST)]
+}
+
+/// Keeps the packet from connection tracking.
+pub fn no_track() -> Part {
+    vec![Expression::NoTrack]
+}
+
+fn any_bit(load: Load, bits: u32, sense: Sense) -> Part {
+    let none = match sense {
+        Sense::Is => Sense::IsNot,
+        Sense::IsNot => Sense::Is,
+    };
     vec![
-        Expression::Load(Load::ConnectionState, FIRST),
+        Expression::Load(load, FIRST),
         Expression::Mask(FIRST, bits.to_ne_bytes().to_vec()),
-        Expression::Compare(FIRST, Sense::IsNot, vec![0; 4]),
+        Expression::Compare(FIRST, none, vec![0; 4]),
     ]
 }
 

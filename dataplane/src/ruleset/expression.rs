@@ -11,6 +11,8 @@ pub enum Expression {
     Load(Load, Register),
     /// Keeps the bits of a register's value that the mask has.
     Mask(Register, Vec<u8>),
+    /// Sets the bits of a register's value that this has.
+    Raise(Register, Vec<u8>),
     /// Goes on if the register begins with this value, or if it does not.
     Compare(Register, Sense, Vec<u8>),
     /// Goes on if the register's value lies between two of equal length, or if it does not.
@@ -35,6 +37,10 @@ pub enum Expression {
         /// Which.
         code: u8,
     },
+    /// Makes a register's value the packet's mark, as long as the node has it.
+    SetMark(Register),
+    /// Keeps the packet from connection tracking: before that only.
+    NoTrack,
     /// Ends the rule.
     Verdict(Verdict),
     /// Something that we never write, by its name.
@@ -78,6 +84,8 @@ pub enum Load {
     InputInterface,
     /// `meta oifname`: 16 octets.
     OutputInterface,
+    /// `meta mark`: a number of bits in host order.
+    Mark,
     /// `ct state`: a number of bits in host order.
     ConnectionState,
     /// Octets of a header.
@@ -158,7 +166,7 @@ impl Load {
         match self {
             Load::Family | Load::Protocol => 1,
             Load::InputInterface | Load::OutputInterface => 16,
-            Load::ConnectionState => 4,
+            Load::Mark | Load::ConnectionState => 4,
             Load::Payload { length, .. } => length,
         }
     }
@@ -180,6 +188,7 @@ impl fmt::Display for Load {
             Load::Protocol => f.write_str("meta l4proto"),
             Load::InputInterface => f.write_str("iifname"),
             Load::OutputInterface => f.write_str("oifname"),
+            Load::Mark => f.write_str("meta mark"),
             Load::ConnectionState => f.write_str("ct state"),
             Load::Payload { base, offset, length } => {
                 let header = match base {
@@ -211,6 +220,9 @@ impl fmt::Display for Expression {
         match self {
             Expression::Load(load, _) => write!(f, "{load}"),
             Expression::Mask(_, mask) => write!(f, "& {mask:?}"),
+            Expression::Raise(_, bits) => write!(f, "| {bits:?}"),
+            Expression::SetMark(_) => f.write_str("set meta mark"),
+            Expression::NoTrack => f.write_str("notrack"),
             Expression::Compare(_, sense, value) => write!(f, "{sense} {value:?}"),
             Expression::Between(_, sense, first, last) => write!(f, "{sense} {first:?}-{last:?}"),
             Expression::Lookup(_, Sense::Is, set) => write!(f, "@{set}"),

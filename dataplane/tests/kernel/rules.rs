@@ -92,6 +92,7 @@ fn everything() -> Ruleset {
                 .comment("spoofed"),
                 Rule::of([expr::family(V6), expr::interface_address_in(V6, "sources6", is), expr::accept()]),
                 Rule::of([expr::iifname("eth0", is), expr::oifname("eth1", not), expr::accept()]),
+                Rule::of([expr::iifname("eth2", is), expr::no_track(), expr::mark(0x1_0000), expr::accept()]),
             ],
         ),
     );
@@ -102,6 +103,8 @@ fn everything() -> Ruleset {
             [
                 Rule::of([expr::ct_established(), expr::accept()]),
                 Rule::of([expr::ct_invalid(), expr::oifname_prefix("cali", not), expr::drop()]),
+                Rule::of([expr::ct_untracked(is), expr::marked(0x1_0000, is), expr::ret()]),
+                Rule::of([expr::ct_untracked(not), expr::marked(0x1_0000, not), expr::drop()]),
                 Rule::of([expr::iifname_vmap("egress")]),
                 Rule::of([expr::oifname_vmap("egress")]),
                 Rule::of([expr::family(V4), expr::address_vmap(V4, End::Source, "from4")]),

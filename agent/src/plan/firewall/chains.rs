@@ -11,6 +11,8 @@ use super::bounds::bounded;
 
 /// The group to which packets are copied that are denied, or that a rule logs.
 pub const LOG_GROUP: u16 = 4;
+/// The bit of a packet's mark that says that it was allowed before translation: of those that Calico uses the lowest.
+pub(super) const ALLOWED: u32 = 0x1_0000;
 /// Packets a second that a rule copies at most, and at once.
 const LOGGED: (u64, u32) = (20, 50);
 /// Ranges that one rule asks after: the kernel takes 128 expressions in a rule, each range is two.
@@ -25,6 +27,12 @@ pub enum Way {
     Ingress,
     /// In by a link of the node, to go on: others are asked after.
     Through,
+    /// In by a link of the node, before translation: what is allowed is not asked after as what comes in by it.
+    First,
+    /// In by a link of the node, before connections are known: the same, and it belongs to none.
+    UntrackedIn,
+    /// Out of the node's own processes, likewise.
+    UntrackedOut,
 }
 
 /// What a rule of a rendered chain stands for.
@@ -60,8 +68,8 @@ impl Way {
     /// The chain that ends what is denied.
     pub fn denied(self) -> &'static str {
         match self {
-            Way::Egress => "denied-egress",
-            Way::Ingress | Way::Through => "denied-ingress",
+            Way::Egress | Way::UntrackedOut => "denied-egress",
+            Way::Ingress | Way::Through | Way::First | Way::UntrackedIn => "denied-ingress",
         }
     }
 
@@ -71,6 +79,9 @@ impl Way {
             Way::Egress => format!("e-{key}"),
             Way::Ingress => format!("i-{key}"),
             Way::Through => format!("t-{key}"),
+            Way::First => format!("f-{key}"),
+            Way::UntrackedIn => format!("u-{key}"),
+            Way::UntrackedOut => format!("v-{key}"),
         }
     }
 
@@ -78,6 +89,16 @@ impl Way {
         match self {
             Way::Egress | Way::Through => expr::ret(),
             Way::Ingress => expr::accept(),
+            Way::First => [expr::mark(ALLOWED), expr::accept()].concat(),
+            Way::UntrackedIn | Way::UntrackedOut => [expr::no_track(), expr::accept()].concat(),
+        }
+    }
+
+    /// Where nothing decides.
+    fn pass_on(self) -> Part {
+        match self {
+            Way::Egress | Way::Ingress | Way::Through => self.allow(),
+            Way::First | Way::UntrackedIn | Way::UntrackedOut => expr::ret(),
         }
     }
 
@@ -115,7 +136,7 @@ pub fn render(way: Way, key: &ChainKey, chain: &program::Chain) -> Vec<Rendered>
     let first = way.name(key);
     let name = |index: usize| if index == 0 { first.clone() } else { format!("{first}-{index}") };
     let rest = || match chain.rest {
-        Rest::Allow => way.allow(),
+        Rest::Allow => way.pass_on(),
         Rest::Deny => way.deny(),
     };
     if chain.tiers.is_empty() {

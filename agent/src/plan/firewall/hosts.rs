@@ -11,11 +11,13 @@ use model::pod_link::is_pod_link;
 use policy::program::{ChainKey, Chains, EndpointKey, Program};
 
 use super::base::{neighbours, pods};
-use super::chains::Way;
+use super::chains::{ALLOWED, Way};
 use super::sessions::{Sessions, sessions};
 use crate::plan::bgp::BgpPlan;
 use crate::world::World;
 
+/// Before connections are known (-200), and behind `raw` (-300), where pods' sources are looked at.
+const BEFORE_TRACKING: i32 = -299;
 /// Before `dstnat` (-100) and after connections are known (-200).
 const BEFORE_DNAT: i32 = -150;
 /// With the chain for pods, and after it by its place.
@@ -82,8 +84,23 @@ const THROUGH_IN: Stage =
     Stage { map: "host-forward-ingress", way: Way::Through, of: |chains| chains.host.forward_ingress.as_ref() };
 const THROUGH_OUT: Stage =
     Stage { map: "host-forward-egress", way: Way::Egress, of: |chains| chains.host.forward_egress.as_ref() };
-const FIRST: Stage = Stage { map: "host-pre-dnat", way: Way::Through, of: |chains| chains.host.pre_dnat.as_ref() };
-const STAGES: [Stage; 5] = [LOCAL_IN, LOCAL_OUT, THROUGH_IN, THROUGH_OUT, FIRST];
+const FIRST: Stage = Stage { map: "host-pre-dnat", way: Way::First, of: |chains| chains.host.pre_dnat.as_ref() };
+const RAW_IN: Stage =
+    Stage { map: "host-untracked-ingress", way: Way::UntrackedIn, of: |chains| chains.host.untracked_ingress.as_ref() };
+const RAW_OUT: Stage =
+    Stage { map: "host-untracked-egress", way: Way::UntrackedOut, of: |chains| chains.host.untracked_egress.as_ref() };
+const STAGES: [Stage; 7] = [LOCAL_IN, LOCAL_OUT, THROUGH_IN, THROUGH_OUT, FIRST, RAW_IN, RAW_OUT];
+
+impl Stage {
+    /// Asks the chain of the link that the packet comes by, or leaves by.
+    fn dispatch(self) -> Part {
+        if self.leaves() { expr::oifname_vmap(self.map) } else { expr::iifname_vmap(self.map) }
+    }
+
+    fn leaves(self) -> bool {
+        matches!(self.way, Way::Egress | Way::UntrackedOut)
+    }
+}
 
 impl Hosts {
     /// Whether there are none.
@@ -109,34 +126,38 @@ impl Hosts {
         }
         self.sessions.lay(table);
         let mut output = vec![Rule::of([expr::ct_established(), expr::accept()])];
-        // The node's own pods are never cut from it, nor it from itself.
-        output.push(Rule::of([expr::oifname_prefix("cali", Sense::Is), expr::accept()]));
-        // By its address too: what went to a service has the link of its first route, and other plugins' links other names.
-        for family in Family::ALL {
-            let to_pod = expr::address_in(family, End::Destination, &pods(family), Sense::Is);
-            output.push(Rule::of([expr::family(family), to_pod, expr::accept()]));
-        }
-        output.push(Rule::of([expr::oifname("lo", Sense::Is), expr::accept()]));
-        output.extend(neighbours());
+        output.extend(self.allowed_untracked());
+        output.extend(to_own());
         output.extend(tunnelled(End::Destination));
-        output.extend(self.sessions.rules(End::Destination));
-        output.extend(self.outbound.iter().map(|port| failsafe(port, End::Destination)));
-        output.extend(self.rules(LOCAL_OUT, expr::oifname_vmap(LOCAL_OUT.map)));
+        output.extend(self.open(End::Destination));
+        output.extend(self.rules(LOCAL_OUT));
         let mut forward = vec![Rule::of([expr::ct_established(), expr::accept()])];
-        forward.extend(self.rules(THROUGH_IN, expr::iifname_vmap(THROUGH_IN.map)));
-        forward.extend(self.rules(THROUGH_OUT, expr::oifname_vmap(THROUGH_OUT.map)));
-        let mut first = vec![Rule::of([expr::iifname("lo", Sense::Is), expr::accept()])];
-        first.push(Rule::of([expr::ct_established(), expr::accept()]));
+        forward.extend(self.rules(THROUGH_IN));
+        forward.extend(self.rules(THROUGH_OUT));
+        let mut first = vec![from_itself(), Rule::of([expr::ct_established(), expr::accept()])];
+        first.extend(self.allowed_untracked());
         first.extend(neighbours());
         first.extend(tunnelled(End::Source));
-        first.extend(self.sessions.rules(End::Source));
-        first.extend(self.inbound.iter().map(|port| failsafe(port, End::Source)));
-        first.extend(self.rules(FIRST, expr::iifname_vmap(FIRST.map)));
-        let chains = [
+        first.extend(self.open(End::Source));
+        first.extend(self.rules(FIRST));
+        let mut chains = vec![
             ("output", Hook::filter(OUTPUT, BEFORE_FILTER), output),
             ("host-forward", Hook::filter(FORWARD, AFTER_PODS), forward),
             ("host-first", Hook::filter(PREROUTING, BEFORE_DNAT), first),
         ];
+        if self.leaves_untracked() {
+            let mut before = vec![from_itself()];
+            before.extend(neighbours());
+            before.extend(tunnelled(End::Source));
+            before.extend(self.open(End::Source).chain(self.answers(End::Source)));
+            before.extend(self.rules(RAW_IN));
+            let mut own: Vec<Rule> = to_own().collect();
+            own.extend(tunnelled(End::Destination));
+            own.extend(self.open(End::Destination).chain(self.answers(End::Destination)));
+            own.extend(self.rules(RAW_OUT));
+            chains.push(("host-untracked", Hook::filter(PREROUTING, BEFORE_TRACKING), before));
+            chains.push(("output-untracked", Hook::filter(OUTPUT, BEFORE_TRACKING), own));
+        }
         for (name, hook, rules) in chains {
             table.chains.insert(name.into(), Chain::base(hook, rules).into());
         }
@@ -147,10 +168,40 @@ impl Hosts {
         if self.is_empty() {
             return Vec::new();
         }
-        let itself = Rule::of([expr::iifname("lo", Sense::Is), expr::accept()]);
-        let open = self.inbound.iter().map(|port| failsafe(port, End::Source));
-        let open = self.sessions.rules(End::Source).chain(open);
-        [itself].into_iter().chain(open).chain(self.rules(LOCAL_IN, expr::iifname_vmap(LOCAL_IN.map))).collect()
+        let mut rules = vec![from_itself()];
+        rules.extend(self.allowed_untracked());
+        rules.extend(self.has(FIRST).then(|| Rule::of([expr::marked(ALLOWED, Sense::Is), expr::accept()])));
+        rules.extend(self.open(End::Source));
+        rules.extend(self.rules(LOCAL_IN));
+        rules
+    }
+
+    /// Lets pass what begins at the other end and no policy closes; `other` is the end that is not the node.
+    fn open(&self, other: End) -> impl Iterator<Item = Rule> {
+        let ports = if other == End::Source { &self.inbound } else { &self.outbound };
+        let failsafe = ports.iter().map(move |port| failsafe(port, other, End::Destination));
+        self.sessions.rules(other, End::Destination).chain(failsafe)
+    }
+
+    /// The same of what answers it: before connections are known it is not known as such.
+    fn answers(&self, other: End) -> impl Iterator<Item = Rule> {
+        let ports = if other == End::Source { &self.outbound } else { &self.inbound };
+        let failsafe = ports.iter().map(move |port| failsafe(port, other, End::Source));
+        self.sessions.rules(other, End::Source).chain(failsafe)
+    }
+
+    /// Whether a link has a chain there.
+    fn has(&self, stage: Stage) -> bool {
+        self.named.values().chain(&self.all).any(|chains| (stage.of)(chains).is_some())
+    }
+
+    fn leaves_untracked(&self) -> bool {
+        self.has(RAW_IN) || self.has(RAW_OUT)
+    }
+
+    /// What was allowed before connections are known is not asked after again.
+    fn allowed_untracked(&self) -> Option<Rule> {
+        self.leaves_untracked().then(|| Rule::of([expr::ct_untracked(Sense::Is), expr::accept()]))
     }
 
     fn map(&self, stage: Stage) -> VerdictMap {
@@ -163,30 +214,51 @@ impl Hosts {
         map
     }
 
-    fn rules(&self, stage: Stage, dispatch: Part) -> Vec<Rule> {
-        let mut rules = vec![Rule::of([dispatch])];
+    fn rules(&self, stage: Stage) -> Vec<Rule> {
+        let mut unless: Vec<Part> = Vec::new();
+        if stage.map == THROUGH_IN.map {
+            // What was allowed before goes on all the same, to what asks after it where it leaves.
+            unless.extend(self.has(FIRST).then(|| expr::marked(ALLOWED, Sense::IsNot)));
+            unless.extend(self.leaves_untracked().then(|| expr::ct_untracked(Sense::IsNot)));
+        }
+        let of_link = unless.iter().cloned().chain([stage.dispatch()]);
+        let mut rules = vec![Rule::of(of_link)];
         let Some(key) = self.all.as_ref().and_then(|all| (stage.of)(all)) else { return rules };
         // What has a link of its own is not asked twice.
-        let mut rest: Vec<Part> = Vec::new();
         for link in self.named.keys() {
-            rest.push(match stage.map {
-                "host-egress" | "host-forward-egress" => expr::oifname(link, Sense::IsNot),
-                _ => expr::iifname(link, Sense::IsNot),
-            });
+            let link =
+                if stage.leaves() { expr::oifname(link, Sense::IsNot) } else { expr::iifname(link, Sense::IsNot) };
+            unless.push(link);
         }
-        rest.push(expr::jump(&stage.way.name(key)));
-        rules.push(Rule::of(rest));
+        unless.push(expr::jump(&stage.way.name(key)));
+        rules.push(Rule::of(unless));
         rules
     }
 }
 
-/// Lets pass what a port is kept open for. `other` is the end that is not the node.
-fn failsafe(port: &FailsafePort, other: End) -> Rule {
+fn from_itself() -> Rule {
+    Rule::of([expr::iifname("lo", Sense::Is), expr::accept()])
+}
+
+/// The node's own pods are never cut from it, nor it from itself and its neighbours.
+fn to_own() -> impl Iterator<Item = Rule> {
+    let by_link = Rule::of([expr::oifname_prefix("cali", Sense::Is), expr::accept()]);
+    // By its address too: what went to a service has the link of its first route, and other plugins' links other names.
+    let by_address = Family::ALL.map(|family| {
+        let to_pod = expr::address_in(family, End::Destination, &pods(family), Sense::Is);
+        Rule::of([expr::family(family), to_pod, expr::accept()])
+    });
+    let itself = Rule::of([expr::oifname("lo", Sense::Is), expr::accept()]);
+    [by_link].into_iter().chain(by_address).chain([itself]).chain(neighbours())
+}
+
+/// Lets pass what a port is kept open for. `other` is the end that is not the node, `at` the one whose port it is.
+fn failsafe(port: &FailsafePort, other: End, at: End) -> Rule {
     let net = port.net.map(|net| [expr::family(net.family()), expr::in_prefix(other, net, Sense::Is)].concat());
     Rule::of([
         net.unwrap_or_default(),
         expr::protocol(port.protocol.0, Sense::Is),
-        expr::port_between(End::Destination, port.port..=port.port, Sense::Is),
+        expr::port_between(at, port.port..=port.port, Sense::Is),
         expr::accept(),
     ])
     .comment("failsafe")

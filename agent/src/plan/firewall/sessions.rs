@@ -51,22 +51,20 @@ impl Sessions {
         }
     }
 
-    /// Lets pass what begins at a peer, or goes to one: `other` is the peer's end.
-    pub(super) fn rules(&self, other: End) -> impl Iterator<Item = Rule> {
-        let ports = match other {
-            End::Source => &self.inbound,
-            End::Destination => &self.outbound,
-        };
-        let rule = move |family, (protocol, port): &(Protocol, u16)| {
+    /// Lets pass what begins at a peer, or goes to one: `other` is the peer's end, `port` the one whose port is known,
+    /// which is the source of what answers.
+    pub(super) fn rules(&self, other: End, port: End) -> impl Iterator<Item = Rule> {
+        let ports = if other == port { &self.outbound } else { &self.inbound };
+        let rule = move |family, (protocol, number): &(Protocol, u16)| {
             Rule::of([
                 expr::family(family),
                 expr::address_in(family, other, &of_family(PEERS, family), Sense::Is),
                 expr::protocol(protocol.0, Sense::Is),
-                expr::port_between(End::Destination, *port..=*port, Sense::Is),
+                expr::port_between(port, *number..=*number, Sense::Is),
                 expr::accept(),
             ])
             .comment("session")
         };
-        Family::ALL.into_iter().flat_map(move |family| ports.iter().map(move |port| rule(family, port)))
+        Family::ALL.into_iter().flat_map(move |family| ports.iter().map(move |number| rule(family, number)))
     }
 }

@@ -27,6 +27,19 @@ pub(super) fn write(w: &mut Writer<'_>, expression: &Expression) {
             value(w, nfta::bitwise::MASK, mask);
             value(w, nfta::bitwise::XOR, &vec![0; mask.len()]);
         }),
+        Expression::Raise(at, bits) => named("bitwise", &|w| {
+            let kept: Vec<u8> = bits.iter().map(|octet| !octet).collect();
+            w.number(nfta::bitwise::SOURCE, register(*at));
+            w.number(nfta::bitwise::DESTINATION, register(*at));
+            w.number(nfta::bitwise::LENGTH, bits.len() as u32);
+            value(w, nfta::bitwise::MASK, &kept);
+            value(w, nfta::bitwise::XOR, bits);
+        }),
+        Expression::SetMark(from) => named("meta", &|w| {
+            w.number(nfta::meta::KEY, libc::NFT_META_MARK as u32);
+            w.number(nfta::meta::SOURCE, register(*from));
+        }),
+        Expression::NoTrack => named("notrack", &|_| ()),
         Expression::Compare(at, sense, with) => named("cmp", &|w| {
             w.number(nfta::compare::SOURCE, register(*at));
             w.number(nfta::compare::OPERATION, of_sense(*sense));
@@ -121,13 +134,23 @@ pub(super) fn read(item: &[u8]) -> Expression {
 pub(super) fn known(name: &str, data: &[u8]) -> Option<Expression> {
     let at = |attribute: u16| number(data, attribute).and_then(known_register);
     match name {
+        "meta" if find(data, nfta::meta::SOURCE).is_some() => {
+            let is_mark = number(data, nfta::meta::KEY)? == libc::NFT_META_MARK as u32;
+            is_mark.then_some(Expression::SetMark(at(nfta::meta::SOURCE)?))
+        }
+        "notrack" => Some(Expression::NoTrack),
         "meta" | "ct" | "payload" => read_load(name, data),
         "bitwise" => {
             let (from, to) = (at(nfta::bitwise::SOURCE)?, at(nfta::bitwise::DESTINATION)?);
             let masks = number(data, nfta::bitwise::OPERATION).unwrap_or_default() == 0;
-            let keeps = read_value(data, nfta::bitwise::XOR)?.iter().all(|octet| *octet == 0);
-            let mask = read_value(data, nfta::bitwise::MASK)?;
-            (from == to && masks && keeps).then_some(Expression::Mask(to, mask))
+            let (mask, flips) = (read_value(data, nfta::bitwise::MASK)?, read_value(data, nfta::bitwise::XOR)?);
+            let raises = mask.len() == flips.len() && mask.iter().zip(&flips).all(|(kept, flipped)| *kept == !flipped);
+            let bits = match flips.iter().all(|octet| *octet == 0) {
+                true => Expression::Mask(to, mask),
+                false if raises => Expression::Raise(to, flips),
+                false => return None,
+            };
+            (from == to && masks).then_some(bits)
         }
         "cmp" => {
             let sense = read_sense(number(data, nfta::compare::OPERATION)?)?;
@@ -172,17 +195,18 @@ pub(super) fn known(name: &str, data: &[u8]) -> Option<Expression> {
 /// Which of the kernel's expressions loads it.
 fn kind(load: Load) -> &'static str {
     match load {
-        Load::Family | Load::Protocol | Load::InputInterface | Load::OutputInterface => "meta",
+        Load::Family | Load::Protocol | Load::InputInterface | Load::OutputInterface | Load::Mark => "meta",
         Load::ConnectionState => "ct",
         Load::Payload { .. } => "payload",
     }
 }
 
-const META: [(Load, libc::c_int); 4] = [
+const META: [(Load, libc::c_int); 5] = [
     (Load::Family, libc::NFT_META_NFPROTO),
     (Load::Protocol, libc::NFT_META_L4PROTO),
     (Load::InputInterface, libc::NFT_META_IIFNAME),
     (Load::OutputInterface, libc::NFT_META_OIFNAME),
+    (Load::Mark, libc::NFT_META_MARK),
 ];
 const BASES: [(Base, libc::c_int); 2] =
     [(Base::Network, libc::NFT_PAYLOAD_NETWORK_HEADER), (Base::Transport, libc::NFT_PAYLOAD_TRANSPORT_HEADER)];
@@ -198,7 +222,7 @@ fn write_load(w: &mut Writer<'_>, load: Load, to: Register) {
             w.number(nfta::payload::OFFSET, offset);
             w.number(nfta::payload::LENGTH, length);
         }
-        Load::Family | Load::Protocol | Load::InputInterface | Load::OutputInterface => {
+        Load::Family | Load::Protocol | Load::InputInterface | Load::OutputInterface | Load::Mark => {
             for (_, number) in META.iter().filter(|(one, _)| *one == load) {
                 w.number(nfta::meta::KEY, *number as u32);
             }

@@ -82,6 +82,7 @@ pub const DESTINATION: u16 = 1;
 
 pub mod meta {
     pub const KEY: u16 = 2;
+    pub const SOURCE: u16 = 3;
 }
 
 pub mod connection {
