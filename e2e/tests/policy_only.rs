@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -10,6 +11,8 @@ use e2e::netns::Netns;
 use e2e::pods::policy;
 use e2e::prober::Expected::{Answer, Silence};
 use e2e::prober::Probe;
+use e2e::process::Process;
+use e2e::programs::Programs;
 use e2e::{ip, wait};
 use serde_json::{Value, json};
 
@@ -241,6 +244,27 @@ fn chains(table: &str) -> Vec<String> {
         _ => line.to_owned(),
     };
     lines.filter(|line| line.contains(" # ")).map(uncounted).collect()
+}
+
+#[test]
+fn where_the_kernel_does_not_show_what_a_bridge_forwards_the_node_says_so() -> Result<()> {
+    let lab = Bridged::without_agent()?;
+    let (node, empty) = (lab.trial.node(1), lab.trial.plan.folder().join("empty"));
+    std::fs::create_dir_all(&empty)?;
+    node.objects()?;
+    // As without `br_netfilter`, in a mount namespace of the agent's own.
+    let script = r#"mount --bind "$0" /proc/sys/net/bridge && exec "$@""#;
+    let mut agent = Command::new("unshare");
+    agent.args(["--mount", "sh", "-c", script]).arg(&empty).arg(Programs::find()?.agent());
+    agent.args(["--policy-only", "--node-name", "n1", "--http-address", "", "--objects"]);
+    agent.arg(node.folder.join("objects")).arg("--state-dir").arg(node.state()).arg("--socket").arg(node.socket());
+    Process::start(&lab.trial.plan.folder().join("pids"), "n1-agent", &node.netns, &node.log(), &mut agent)?;
+    wait::until(SOON, "the problem", || {
+        let status = node.ctl().json(&["node", "status"])?;
+        let problems = status["problems"].to_string();
+        ensure!(problems.contains("past their policies: is br_netfilter loaded?"), "{problems}");
+        Ok(())
+    })
 }
 
 #[test]
