@@ -176,16 +176,6 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     std::thread::Builder::new().name("kernel-events".into()).spawn(move || watch_kernel(&facts, &shared))?;
     let (requests, asked) = mpsc::channel(REQUESTS);
     let (consultations, consulted) = mpsc::channel(CONSULTATIONS);
-    let (told, status) = watch::channel(Status::default());
-    if let Some(directories) = &options.cni {
-        tokio::spawn(cni::keep(directories.clone(), status.clone(), of_cni));
-    }
-    if let (Some(pools), Objects::Kubernetes(api)) = (&options.first_pools, &options.objects) {
-        api.spawn(first_pool::make(api.clone(), pools.clone(), status.clone()));
-    }
-    let (reporting, reports) = watch::channel(Reports::default());
-    let (ending, ended) = oneshot::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let mut core = Reconciler::new(birth);
     if options.mode == Mode::PolicyOnly {
         core.learn(Fact::Mode(options.mode), Time::START);
@@ -196,6 +186,17 @@ pub fn start(options: &Options, speaker: speaker::Handle) -> io::Result<(Handle,
     if options.autodetection != Autodetection::default() {
         core.learn(Fact::Autodetection(options.autodetection.clone()), Time::START);
     }
+    // Not ready, until the loop has told otherwise.
+    let (told, status) = watch::channel(core.status());
+    if let Some(directories) = &options.cni {
+        tokio::spawn(cni::keep(directories.clone(), status.clone(), of_cni));
+    }
+    if let (Some(pools), Objects::Kubernetes(api)) = (&options.first_pools, &options.objects) {
+        api.spawn(first_pool::make(api.clone(), pools.clone(), status.clone()));
+    }
+    let (reporting, reports) = watch::channel(Reports::default());
+    let (ending, ended) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let turn =
         Loop { core, born: Instant::now(), speaker, routers, told, reporting, waiting: Vec::new(), held: Vec::new() };
     std::thread::Builder::new().name("reconcile".into()).spawn(move || {

@@ -86,6 +86,19 @@ impl Agent {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+    /// Ready is who can attach pods; the speaker hears of its peers at about the same time.
+    fn until_peered(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status: NodeStatusView = self.show(Show::NodeStatus);
+            assert_eq!(status.node.as_str(), "n1");
+            if status.peers.len() == 1 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{status:#?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
     /// Waits until the node is out of service.
     fn until_drained(&self) -> DrainView {
         let deadline = Instant::now() + PATIENCE;
@@ -136,6 +149,7 @@ fn probes_and_metrics_answer_over_http() {
     alone(|| {
         let agent = Agent::start();
         agent.until_ready();
+        agent.until_peered();
         assert_eq!(agent.http("/livez"), Some((200, "ok\n".into())));
         assert_eq!(agent.http("/nothing").map(|(status, _)| status), Some(404));
         let (status, metrics) = agent.http("/metrics").expect("metrics");
@@ -151,17 +165,8 @@ fn both_loops_answer_one_question_together() {
     alone(|| {
         let agent = Agent::start();
         agent.until_ready();
+        agent.until_peered();
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let status: NodeStatusView = agent.show(Show::NodeStatus);
-            assert_eq!(status.node.as_str(), "n1");
-            if status.peers.len() == 1 {
-                break;
-            }
-            // Ready is who can attach pods; the speaker hears of its peers at the same time.
-            assert!(Instant::now() < deadline, "{status:#?}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
         loop {
             let prefix = "10.244.1.7/32".parse().expect("a prefix");
             let why: RouteWhyView = agent.show(Show::RouteWhy { prefix });
@@ -220,6 +225,7 @@ fn a_reset_over_the_socket_is_done_or_says_why_not() {
     alone(|| {
         let agent = Agent::start();
         agent.until_ready();
+        agent.until_peered();
         let reset = |peer: &str, how| agent.order(&Request::BgpReset(BgpReset { peer: peer.into(), how }));
         assert_eq!(reset("tor", ResetKind::Session), Reply::Ok(Answer::Done), "it is dialled at once");
         for (peer, how, words) in
