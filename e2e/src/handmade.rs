@@ -29,7 +29,7 @@ pub struct Handmade {
 impl Listening {
     /// Listens on port 179 of `address` in `netns`.
     pub fn on(netns: &Netns, address: Ipv4Addr) -> Result<Self> {
-        let listener = netns.run(|| Ok(TcpListener::bind(SocketAddr::new(IpAddr::V4(address), 179))?))?;
+        let listener = netns.listen(SocketAddr::new(IpAddr::V4(address), 179))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener })
     }

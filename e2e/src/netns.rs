@@ -2,15 +2,21 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::wait;
+
 /// Where `ip netns` keeps them.
 const FOLDER: &str = "/run/netns";
+/// How long a port may stay taken by a child that is being started.
+const FREE: Duration = Duration::from_secs(10);
 
 /// One namespace. Having the name does not mean that it exists.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +67,17 @@ impl Netns {
             });
             inside.join().map_err(|_| anyhow!("the thread in namespace {} panicked", self.name))?
         })
+    }
+
+    /// Listens for TCP here, as soon as the port is free: a child that another thread starts holds a copy of every socket until
+    /// it runs its program, also of those that are closed meanwhile.
+    pub fn listen(&self, at: SocketAddr) -> Result<TcpListener> {
+        wait::until(FREE, "a port to listen at", || self.run(|| Ok(TcpListener::bind(at)?)))
+    }
+
+    /// Takes datagrams here, as soon as the port is free (see [`Netns::listen`]).
+    pub fn receive(&self, at: SocketAddr) -> Result<UdpSocket> {
+        wait::until(FREE, "a port to receive at", || self.run(|| Ok(UdpSocket::bind(at)?)))
     }
 
     /// Runs a program inside and collects what it prints.

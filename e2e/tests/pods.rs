@@ -313,7 +313,7 @@ fn every_version_of_the_spec_is_spoken() -> Result<()> {
 #[test]
 fn portmap_and_bandwidth_work_behind_it_in_the_chain() -> Result<()> {
     use std::io::{Read, Write};
-    use std::net::{TcpListener, TcpStream};
+    use std::net::TcpStream;
     let trial = empty_node()?;
     let mut attachment: Attachment = trial.pod(1, "a")?;
     attachment.capabilities = json!({
@@ -326,7 +326,7 @@ fn portmap_and_bandwidth_work_behind_it_in_the_chain() -> Result<()> {
     let side = host_sides(&node)?.into_iter().next().unwrap_or_default();
     let shaping = node.stdout("tc", &["qdisc", "show", "dev", &side])?;
     ensure!(shaping.contains("tbf"), "bandwidth did not shape {side}: {shaping}");
-    let listener = pod.run(|| Ok(TcpListener::bind("0.0.0.0:80")?))?;
+    let listener = pod.listen(([0; 4], 80).into())?;
     let server = std::thread::spawn(move || -> Result<()> {
         let (mut stream, _) = listener.accept()?;
         stream.write_all(b"hello")?;

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// What arrives of datagrams sent in this order, each from its source; the last one has to.
 fn arrived(from: &Netns, to: &Netns, target: SocketAddr, sources: &[IpAddr]) -> Result<Vec<IpAddr>> {
     let any: IpAddr = if target.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
-    let receiver = to.run(|| Ok(UdpSocket::bind((any, target.port()))?))?;
+    let receiver = to.receive(SocketAddr::new(any, target.port()))?;
     receiver.set_read_timeout(Some(Duration::from_millis(100)))?;
     from.run(|| {
         for source in sources {

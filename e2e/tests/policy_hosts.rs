@@ -1,7 +1,7 @@
 //! HostEndpoints: what policies say about a node's own links, and what they never cut.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -157,7 +157,7 @@ struct Pipe {
 
 impl Pipe {
     fn open(from: &Netns, to: &Netns, address: SocketAddr) -> Result<Pipe> {
-        let listener = to.run(|| Ok(TcpListener::bind(address)?))?;
+        let listener = to.listen(address)?;
         let client = from.run(|| Ok(TcpStream::connect_timeout(&address, SOON)?))?;
         let (server, _) = listener.accept()?;
         for end in [&client, &server] {

@@ -1,7 +1,7 @@
 //! Rules over time: connections that live, pods that begin, agents that die, and others who meddle.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ fn an_established_connection_outlives_a_policy_that_forbids_it() -> Result<()> {
     let mut streams = Vec::new();
     for address in db.addresses {
         let target = SocketAddr::new(address, 8080);
-        let listener = db.netns.run(|| Ok(TcpListener::bind(target)?))?;
+        let listener = db.netns.listen(target)?;
         let client = web.netns.run(|| Ok(TcpStream::connect_timeout(&target, SOON)?))?;
         client.set_read_timeout(Some(SOON))?;
         streams.push((client, listener.accept()?.0));
@@ -122,7 +122,7 @@ fn from_the_first_moment(lab: &mut PodLab, name: &str, family: Family) -> Result
     let target = SocketAddr::new(*db.addresses.get(at).context("no address")?, 9000);
     lab.attachment(1, name, &[])?; // the namespace is there before the pod is attached
     let netns = lab.netns(1, name);
-    let bind = |netns: &Netns, port| netns.run(|| Ok(UdpSocket::bind(any(port))?));
+    let bind = |netns: &Netns, port| netns.receive(any(port));
     let (new, own, old) = (bind(&netns, 9001)?, bind(&netns, 9000)?, bind(&web.netns, 9001)?);
     let receiver = bind(&db.netns, 9000)?;
     let stop = AtomicBool::new(false);

@@ -1,7 +1,7 @@
 //! Policies for pods that another plugin wires: a bridge as flannel's, real packets, and nothing of the node's but one table touched.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ fn the_node_reaches_its_own_pods_and_a_connection_that_stands_goes_on_whatever_t
     let mut streams = Vec::new();
     for address in web.addresses {
         let target = SocketAddr::new(address, 8080);
-        let listener = web.netns.run(|| Ok(TcpListener::bind(target)?))?;
+        let listener = web.netns.listen(target)?;
         for client in &clients {
             let client = client.run(|| Ok(TcpStream::connect_timeout(&target, SOON)?))?;
             client.set_read_timeout(Some(SOON))?;
