@@ -148,8 +148,8 @@ fn start(arguments: Arguments) -> anyhow::Result<()> {
     }
     if mode == Mode::PolicyOnly {
         // What is said of the node's network is another's business.
-        voice.silent.extend([ReportKind::Condition, ReportKind::Taint, ReportKind::Annotations, ReportKind::Pods]);
-        voice.silent.extend([ReportKind::Pools, ReportKind::Statuses]);
+        use ReportKind::{Annotations, Condition, Pods, Pools, Statuses, Taint};
+        voice.silent.extend([Condition, Taint, Annotations, Pods, Pools, Statuses]);
         first_pools = None;
     }
     let Arguments { state_dir, record, objects, .. } = arguments;

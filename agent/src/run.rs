@@ -299,9 +299,6 @@ impl Loop {
                     if taken == 0 {
                         return;
                     }
-                    let now = self.now();
-                    batch.drain(..).for_each(|fact| self.core.learn(fact, now));
-                    self.answer_waiting();
                 }
                 Some(consultation) = consulted.recv() => consultation(&mut self.core),
                 () = until(deadline) => self.answer_waiting(),
@@ -312,11 +309,12 @@ impl Loop {
         }
     }
 
-    /// Takes in the facts that wait, as many as a turn has.
+    /// Takes in the facts that have come and those that wait, together as many as a turn has.
     fn take(&mut self, facts: &mut mpsc::Receiver<Fact>, batch: &mut Vec<Fact>) {
-        let now = self.now();
-        batch.extend(std::iter::from_fn(|| facts.try_recv().ok()).take(TURN));
+        let more = TURN.saturating_sub(batch.len());
+        batch.extend(std::iter::from_fn(|| facts.try_recv().ok()).take(more));
         if !batch.is_empty() {
+            let now = self.now();
             batch.drain(..).for_each(|fact| self.core.learn(fact, now));
             self.answer_waiting();
         }

@@ -145,10 +145,8 @@ pub fn render(way: Way, key: &ChainKey, chain: &program::Chain) -> Vec<Rendered>
     }
     let mut rendered = Vec::new();
     for (index, tier) in chain.tiers.iter().enumerate() {
-        let pass = match index + 1 {
-            next if next == chain.tiers.len() => rest(),
-            next => expr::goto(&name(next)),
-        };
+        let is_last = index + 1 == chain.tiers.len();
+        let pass = if is_last { rest() } else { expr::goto(&name(index + 1)) };
         of_tier(way, name(index), tier, &pass, &mut rendered);
     }
     rendered
