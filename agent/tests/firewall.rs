@@ -38,6 +38,15 @@ impl Node {
         node
     }
 
+    fn beside_another_plugin() -> Node {
+        let mut node = Node::new();
+        let dirty = node.world.learn(Fact::Mode(Mode::PolicyOnly));
+        node.firewall = Firewall::default();
+        node.table = Ruleset::default();
+        node.settle(&dirty);
+        node
+    }
+
     fn settle(&mut self, dirty: &Dirty) -> usize {
         self.desired.update(&self.world, dirty, Start::Fresh);
         let delta = if dirty.policies { self.world.policies.update() } else { Delta::default() };
@@ -449,11 +458,7 @@ fn a_pod_sends_from_further_sources_where_its_annotation_and_the_node_allow_it()
 
 #[test]
 fn where_another_plugin_wires_the_pods_they_are_known_by_their_addresses() {
-    let mut node = Node::new();
-    let dirty = node.world.learn(Fact::Mode(Mode::PolicyOnly));
-    node.firewall = Firewall::default();
-    node.table = Ruleset::default();
-    node.settle(&dirty);
+    let mut node = Node::beside_another_plugin();
     node.learn(&policy("web", WEB));
     node.learn(&pod("a", "n1", "web", "10.9.1.2"));
     node.learn(&pod("there", "n2", "web", "10.9.2.2"));
@@ -469,11 +474,7 @@ fn where_another_plugin_wires_the_pods_they_are_known_by_their_addresses() {
 
 #[test]
 fn what_pods_of_another_plugin_may_send_to_their_node_is_asked_after_their_policies_and_before_the_nodes() {
-    let mut node = Node::new();
-    let dirty = node.world.learn(Fact::Mode(Mode::PolicyOnly));
-    node.firewall = Firewall::default();
-    node.table = Ruleset::default();
-    node.settle(&dirty);
+    let mut node = Node::beside_another_plugin();
     for (action, rules) in [("Accept", 2), ("Drop", 2), ("Return", 0)] {
         node.learn(&format!(
             "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {{name: default}}\n\
@@ -488,11 +489,7 @@ fn what_pods_of_another_plugin_may_send_to_their_node_is_asked_after_their_polic
 
 #[test]
 fn an_address_that_another_pod_has_already_stays_when_the_one_before_goes() {
-    let mut node = Node::new();
-    let dirty = node.world.learn(Fact::Mode(Mode::PolicyOnly));
-    node.firewall = Firewall::default();
-    node.table = Ruleset::default();
-    node.settle(&dirty);
+    let mut node = Node::beside_another_plugin();
     node.learn(&policy("web", WEB));
     // The one before is by its name before or after the other.
     for before in ["a", "z"] {

@@ -18,6 +18,7 @@ pub mod monitor;
 pub mod netns;
 pub mod objects;
 pub mod packages;
+pub mod pipe;
 pub mod plan;
 pub mod pods;
 pub mod policy_bench;

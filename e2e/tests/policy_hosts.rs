@@ -1,12 +1,11 @@
 //! HostEndpoints: what policies say about a node's own links, and what they never cut.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::netns::Netns;
 use e2e::objects::bgp_peer;
+use e2e::pipe::Pipe;
 use e2e::pods::PodLab;
 use e2e::prober::{Expected, MachineId, Probe};
 use e2e::{ip, wait};
@@ -148,34 +147,6 @@ fn a_link_without_a_policy_is_closed_but_for_failsafe_ports_neighbours_sessions_
 
     nodes.lab.apply(&[])?;
     nodes.hold(&open, "the HostEndpoint gone")
-}
-
-/// A connection, and what its end sends comes out of it.
-struct Pipe {
-    ends: [TcpStream; 2],
-}
-
-impl Pipe {
-    fn open(from: &Netns, to: &Netns, address: SocketAddr) -> Result<Pipe> {
-        let listener = to.listen(address)?;
-        let client = from.run(|| Ok(TcpStream::connect_timeout(&address, SOON)?))?;
-        let (server, _) = listener.accept()?;
-        for end in [&client, &server] {
-            end.set_read_timeout(Some(SOON))?;
-        }
-        Ok(Pipe { ends: [client, server] })
-    }
-
-    fn carries(&self) -> Result<()> {
-        let [client, server] = &self.ends;
-        for (mut from, mut to) in [(client, server), (server, client)] {
-            let mut heard = [0; 5];
-            from.write_all(b"still")?;
-            to.read_exact(&mut heard)?;
-            ensure!(&heard == b"still", "{heard:?}");
-        }
-        Ok(())
-    }
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Rules over time: connections that live, pods that begin, agents that die, and others who meddle.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use e2e::netns::Netns;
+use e2e::pipe::Pipe;
 use e2e::plan::{FAMILIES, Family};
 use e2e::pods::{PodLab, policy};
 use e2e::prober::{Expected, Probe};
@@ -64,24 +64,13 @@ fn an_established_connection_outlives_a_policy_that_forbids_it() -> Result<()> {
     let mut lab = lab()?;
     lab.apply(&[])?;
     let (db, web) = (lab.pod("shop/db")?.clone(), lab.pod("shop/web")?.clone());
-    let mut streams = Vec::new();
+    let mut pipes = Vec::new();
     for address in db.addresses {
-        let target = SocketAddr::new(address, 8080);
-        let listener = db.netns.listen(target)?;
-        let client = web.netns.run(|| Ok(TcpStream::connect_timeout(&target, SOON)?))?;
-        client.set_read_timeout(Some(SOON))?;
-        streams.push((client, listener.accept()?.0));
+        pipes.push(Pipe::open(&web.netns, &db.netns, SocketAddr::new(address, 8080))?);
     }
     let policies = [policy("shop", "nothing", json!({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}))];
     lab.apply(&policies)?;
-    for (mut client, mut server) in streams {
-        let mut heard = [0; 5];
-        client.write_all(b"hello")?;
-        server.read_exact(&mut heard)?;
-        server.write_all(b"there")?;
-        client.read_exact(&mut heard)?;
-        ensure!(&heard == b"there", "{heard:?}");
-    }
+    pipes.iter().try_for_each(Pipe::carries)?;
     let mut probes = lab.probes_of_hosts()?;
     for family in FAMILIES {
         let new = lab.probe("shop/web", "shop/db", family, Protocol::TCP, 80)?;

@@ -1,13 +1,13 @@
 //! Policies for pods that another plugin wires: a bridge as flannel's, real packets, and nothing of the node's but one table touched.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use e2e::bridged::{Addresses, BRIDGE, Bridged, NAMESPACE};
 use e2e::netns::Netns;
+use e2e::pipe::Pipe;
 use e2e::pods::policy;
 use e2e::prober::Expected::{Answer, Silence};
 use e2e::prober::Probe;
@@ -79,25 +79,14 @@ fn the_node_reaches_its_own_pods_and_a_connection_that_stands_goes_on_whatever_t
     let mut lab = Bridged::up()?;
     let web = lab.pod("web")?.clone();
     let clients = [lab.pod("front")?.netns.clone(), lab.trial.plan.node_netns(2)];
-    let mut streams = Vec::new();
+    let mut pipes = Vec::new();
     for address in web.addresses {
-        let target = SocketAddr::new(address, 8080);
-        let listener = web.netns.listen(target)?;
         for client in &clients {
-            let client = client.run(|| Ok(TcpStream::connect_timeout(&target, SOON)?))?;
-            client.set_read_timeout(Some(SOON))?;
-            streams.push((client, listener.accept()?.0));
+            pipes.push(Pipe::open(client, &web.netns, SocketAddr::new(address, 8080))?);
         }
     }
     lab.apply(&[nothing()])?;
-    for (client, server) in &mut streams {
-        let mut heard = [0; 5];
-        client.write_all(b"hello")?;
-        server.read_exact(&mut heard)?;
-        server.write_all(b"there")?;
-        client.read_exact(&mut heard)?;
-        ensure!(&heard == b"there", "{heard:?}");
-    }
+    pipes.iter().try_for_each(Pipe::carries)?;
     let shut = [lab.between("front", "web", 80, Silence)?, lab.to_node("web", 1, 80, Silence)?].concat();
     let open = [lab.to_pod(lab.node, "web", 80, Answer)?, lab.to_pod(lab.node, "cron", 81, Answer)?].concat();
     lab.prober.hold(&[shut, open].concat())
