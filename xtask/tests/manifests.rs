@@ -82,6 +82,17 @@ fn every_kind_of_ours_may_be_watched_but_those_that_are_read_in_passing() -> Res
     Ok(())
 }
 
+/// Without it a policy whose kind has just come would wait for up to a minute.
+#[test]
+fn the_agent_may_hear_of_kinds_that_come_but_not_make_any() -> Result<()> {
+    let objects = objects()?;
+    let rules = of_kind(&objects, "ClusterRole")?["rules"].as_array().context("rules")?;
+    let of_definitions = |rule: &&Value| texts(&rule["resources"]).contains(&"customresourcedefinitions");
+    let verbs: Vec<_> = rules.iter().filter(of_definitions).map(|rule| texts(&rule["verbs"])).collect();
+    assert_eq!(verbs, [["list", "watch"]]);
+    Ok(())
+}
+
 #[test]
 fn no_permission_is_for_everything() -> Result<()> {
     let objects = objects()?;

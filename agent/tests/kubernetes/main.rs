@@ -6,7 +6,7 @@ mod program;
 mod server;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent::api_server::{Access, ApiServer};
 use agent::fact::{ApiServerState, Fact, Source};
@@ -23,6 +23,9 @@ const NAMESPACES: &str = "/api/v1/namespaces";
 const SECRETS: &str = "/api/v1/namespaces/kube-system/secrets";
 const POOLS: &str = "/apis/projectcalico.org/v3/ippools";
 const PEERS: &str = "/apis/projectcalico.org/v3/bgppeers";
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/// Of a look for a group that is absent: the server is asked twice.
+const REQUESTS: usize = 2;
 const OLDER_POOLS: &str = "/apis/crd.projectcalico.org/v1/ippools";
 
 /// The source's side: what the reconcile loop would hear.
@@ -81,6 +84,15 @@ fn word(fact: &Fact) -> String {
         Fact::ApiServer(ApiServerState { away: Some(why), .. }) => format!("server away: {why}"),
         Fact::ApiServer(state) => format!("server answers; unlisted {:?}; absent {:?}", state.unlisted, state.absent),
         other => format!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn wait_until(holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < PATIENCE, "never");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -153,6 +165,42 @@ fn policies_of_the_cluster_are_missed_by_nobody_and_read_when_their_kind_comes()
     let policies = "/apis/policy.networking.k8s.io/v1alpha2/clusternetworkpolicies";
     server.put(policies, json!({"metadata": {"name": "a"}, "spec": spec}));
     assert_eq!(heard.objects_until("+ ClusterNetworkPolicy/a"), ["+ ClusterNetworkPolicy/a"]);
+}
+
+#[test]
+fn a_kind_is_looked_for_when_a_definition_of_its_group_comes_or_changes_and_not_when_its_turn_comes() {
+    let server = Server::start();
+    server.define(DEFINITIONS);
+    let mut heard = Heard::of(&server);
+    heard.until_in_sync();
+    let looks = |version: &str| {
+        let path = format!("/apis/{version}?");
+        server.asked().iter().filter(|(asked, ..)| *asked == path).count()
+    };
+    let (announced, other) = ("policy.networking.k8s.io/v1alpha2", "crd.projectcalico.org/v1");
+    let (first, others_first) = (looks(announced), looks(other));
+    // Their turns come after times that double, alike for both: so many of them would take minutes.
+    for _ in 0..6 {
+        let before = looks(announced);
+        server.put(DEFINITIONS, named("clusternetworkpolicies.policy.networking.k8s.io"));
+        wait_until(|| looks(announced) >= before + REQUESTS);
+    }
+    let (looks, others) = (looks(announced) - first, looks(other) - others_first);
+    assert!(others + REQUESTS < looks, "{others} requests for a group that nobody announced, {looks} for the other");
+    for (asked, accept, _) in server.asked().iter().filter(|(asked, ..)| asked.starts_with(DEFINITIONS)) {
+        assert!(accept.contains("as=PartialObjectMetadata"), "{asked}: {accept}");
+    }
+}
+
+#[test]
+fn an_agent_that_may_not_watch_definitions_is_in_sync_all_the_same_and_finds_a_new_kind_by_looking() {
+    let server = Server::start();
+    server.forbid(&[DEFINITIONS]);
+    let mut heard = Heard::of(&server);
+    let told = heard.until_in_sync();
+    assert!(!told.iter().any(|word| word.contains("forbidden")), "{told:#?}");
+    server.put(POOLS, pool("a", "10.1.0.0/16"));
+    assert_eq!(heard.objects_until("+ IPPool/a"), ["+ IPPool/a"]);
 }
 
 #[test]

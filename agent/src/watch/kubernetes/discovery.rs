@@ -8,10 +8,11 @@ use std::time::Duration;
 use kube::Client;
 use tokio::sync::{Notify, watch};
 
+use super::definitions;
 use super::kinds::{CALICO, CLUSTER_POLICY, OLDER};
 use crate::api_server::{self, ApiServer, reason};
 
-/// How soon a group that is absent is looked for again: the time doubles from the one to the other.
+/// How soon a group is looked for again when nobody announces a change: the time doubles from the one to the other.
 const SOON: Duration = Duration::from_secs(1);
 const LATE: Duration = Duration::from_secs(60);
 /// The longest time between two looks until the server has answered once.
@@ -59,7 +60,10 @@ impl Discovery {
             api.spawn(looking.run(failed.clone()));
             (version, (presence, again))
         };
-        Discovery { groups: [CALICO, OLDER, CLUSTER_POLICY].map(begin).into_iter().collect() }
+        let discovery = Discovery { groups: [CALICO, OLDER, CLUSTER_POLICY].map(begin).into_iter().collect() };
+        let announced = discovery.clone();
+        api.spawn(definitions::follow(api.clone(), move |group| announced.look_again_in(group)));
+        discovery
     }
 
     /// What is known of a group, now and later.
@@ -70,6 +74,12 @@ impl Discovery {
     /// Somebody was told that a resource is not there.
     pub fn look_again(&self, version: &str) {
         self.groups.get(version).into_iter().for_each(|(_, again)| again.notify_one());
+    }
+
+    /// Something has changed in a group, whichever version it has.
+    fn look_again_in(&self, group: &str) {
+        let versions = self.groups.keys().filter(|version| version.split('/').next() == Some(group));
+        versions.for_each(|version| self.look_again(version));
     }
 }
 
@@ -120,7 +130,11 @@ impl Looking {
                     let most = if *self.told.borrow() == Presence::Unknown { FIRST } else { latest };
                     wait = (wait * 2).min(most);
                 }
-                () = self.again.notified() => tokio::time::sleep(SOON).await,
+                () = self.again.notified() => {
+                    // What was defined a moment ago may not be served yet.
+                    wait = SOON;
+                    tokio::time::sleep(SOON + api_server::part(SOON)).await;
+                }
             }
         }
     }

@@ -17,9 +17,9 @@ use super::sent::{Extent, MetadataOnly, Outline, Sent, Whole};
 use crate::api_server::{self, ApiServer, reason};
 
 /// Objects in one page of a list: what is in memory at a time.
-const PAGE: u32 = 100;
+pub(super) const PAGE: u32 = 100;
 /// A version that the server refuses so often to watch from is given up, and all is listed anew.
-const REFUSALS: u32 = 3;
+pub(super) const REFUSALS: u32 = 3;
 /// A server that is back is not asked by all feeds at once, but within this time.
 const SPREAD: Duration = Duration::from_secs(3);
 /// How long to wait before asking for a kind that the server says it has and has not.
@@ -226,7 +226,7 @@ fn elsewhere(node: &str) -> String {
 }
 
 /// The server's status code, where it answered.
-fn status(error: &watcher::Error) -> Option<u16> {
+pub(super) fn status(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))
@@ -236,7 +236,7 @@ fn status(error: &watcher::Error) -> Option<u16> {
     }
 }
 
-fn failure(error: &watcher::Error) -> Failure {
+pub(super) fn failure(error: &watcher::Error) -> Failure {
     let by = if status(error) == Some(403) { By::Authorisation } else { By::Silence };
     let why = match error {
         watcher::Error::InitialListFailed(error)

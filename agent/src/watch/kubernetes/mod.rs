@@ -3,6 +3,7 @@
 //! Each kind is followed by a task of its own ([`follow`]); what they hear comes together here and becomes facts
 //! ([`reading`]). Nothing is taken away because the server is away, and nothing before everything was listed once.
 
+mod definitions;
 mod discovery;
 mod follow;
 pub mod kinds;
