@@ -49,9 +49,10 @@ fn session(config: &Config, neighbour: &Neighbour) -> String {
     if let Some(seconds) = neighbour.hold_time {
         let _ = write!(options, " hold time {seconds};");
     }
+    // A test takes a node's link down for a moment: whether BIRD would see its carrier go, and end the session, is chance.
     format!(
         "protocol bgp {} {{\n  local as {}; neighbor {} as {};{options}\n  connect delay time 1; connect retry time 1; error wait time 1,2;\n  \
-         {channel} {{ import all; export where source = RTS_STATIC || source = RTS_BGP; }};\n}}\n",
+         check link no;\n  {channel} {{ import all; export where source = RTS_STATIC || source = RTS_BGP; }};\n}}\n",
         neighbour.name, config.asn, neighbour.address, neighbour.asn
     )
 }
