@@ -71,6 +71,7 @@ fn add(call: &Call, config: &Config) -> Result<String, CniError> {
     // The agent takes note of the node's side while the pod's is made; should that fail, the runtime calls DEL.
     agent.begin(&attached);
     plumber.furnish(&pair).map_err(|error| CniError::plumbing(&error))?;
+    plumber.introduce(&pair).map_err(|error| CniError::plumbing(&error))?;
     agent.finish(&attached).map_err(unanswered)?;
     let plumbed = Plumbed { plan: &want.plan, ifname: &call.attachment.ifname, mac: &mac, netns: &call.netns };
     Ok(format!("{}\n", result::add(config.version, &plumbed, config.previous.as_ref())))

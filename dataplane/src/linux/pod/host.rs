@@ -8,7 +8,7 @@ use netlink_packet_route::AddressFamily;
 
 use super::message::Requests;
 use super::seen;
-use super::{PodError, PodWant};
+use super::{Pair, PodError, PodWant};
 use crate::actual::ActualRoute;
 use crate::linux::netlink::{NLM_F_EXCL, NLM_F_REPLACE, Netlink};
 use crate::linux::sysctl::SysctlError;
@@ -59,6 +59,17 @@ pub(super) fn raise(netlink: &mut Netlink, want: &PodWant, index: u32) -> Result
     let taken = positions.into_iter().filter(|(position, _)| replies.refusal(*position).is_some());
     let taken: Vec<IpAddr> = taken.map(|(_, address)| address).collect();
     if taken.is_empty() { Ok(()) } else { replace(netlink, &taken, index) }
+}
+
+pub(super) fn introduce(netlink: &mut Netlink, want: &PodWant, pair: &Pair) -> Result<(), PodError> {
+    let mut requests = Requests::new();
+    requests.settle_carrier(pair.host_ifindex, &want.plan.host_interface);
+    // A pod's kernel takes an IPv6 address into use a moment after it was added: what came until then would be lost, where a
+    // node that asks keeps it.
+    for &address in want.plan.addresses.iter().filter(|address| address.is_ipv4()) {
+        requests.pod_neighbour(address, pair.mac, pair.host_ifindex);
+    }
+    requests.run(netlink, &[]).map(|_| ())
 }
 
 /// Routes that exist already: ours (of this link, or of one about to go) are replaced, another's are not.

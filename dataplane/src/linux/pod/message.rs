@@ -100,6 +100,13 @@ impl Requests {
         self.said(position, format!("take {name} up"));
     }
 
+    /// Asks for a link, which has the kernel do at once what follows from a carrier that has come (Linux 6.8): until then it
+    /// sends nothing.
+    pub fn settle_carrier(&mut self, index: u32, name: &str) {
+        let position = self.batch.push(rtm::GETLINK, 0, &link(index, Vec::new()));
+        self.said(position, format!("look at {name}"));
+    }
+
     pub fn delete_link(&mut self, index: u32, name: &str) {
         let position = self.batch.push(rtm::DELLINK, 0, &link(index, Vec::new()));
         self.said(position, format!("delete {name}"));
@@ -142,19 +149,28 @@ impl Requests {
 
     /// A permanent neighbour entry for the gateway, so that it answers whatever routes the node has.
     pub fn gateway_neighbour(&mut self, gateway: IpAddr, index: u32) {
+        self.neighbour(gateway, kernel::POD_LINK_MAC, NeighbourState::Permanent, index);
+    }
+
+    /// What the node would learn of a pod by asking: it is held for true until it is used, and then confirmed.
+    pub fn pod_neighbour(&mut self, address: IpAddr, mac: [u8; 6], index: u32) {
+        self.neighbour(address, mac, NeighbourState::Stale, index);
+    }
+
+    fn neighbour(&mut self, address: IpAddr, mac: [u8; 6], state: NeighbourState, index: u32) {
         let mut message = NeighbourMessage::default();
-        message.header.family = family(gateway);
+        message.header.family = family(address);
         message.header.ifindex = index;
-        message.header.state = NeighbourState::Permanent;
+        message.header.state = state;
         message.attributes = vec![
-            NeighbourAttribute::Destination(match gateway {
+            NeighbourAttribute::Destination(match address {
                 IpAddr::V4(a) => NeighbourAddress::Inet(a),
                 IpAddr::V6(a) => NeighbourAddress::Inet6(a),
             }),
-            NeighbourAttribute::LinkLayerAddress(kernel::POD_LINK_MAC.to_vec()),
+            NeighbourAttribute::LinkLayerAddress(mac.to_vec()),
         ];
         let position = self.batch.push(rtm::NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &message);
-        self.said(position, format!("add the neighbour {gateway}"));
+        self.said(position, format!("add the neighbour {address}"));
     }
 
     /// The pod's route to an IPv4 gateway, which is in no subnet of its.

@@ -84,7 +84,8 @@ pub enum PodError {
     Foreign(String),
 }
 
-/// Plumbs one pod, step by step. The steps in order: [`Plumber::pair`], [`Plumber::settle`], [`Plumber::raise`], [`Plumber::furnish`].
+/// Plumbs one pod, step by step. The steps in order: [`Plumber::pair`], [`Plumber::settle`], [`Plumber::raise`], [`Plumber::furnish`],
+/// [`Plumber::introduce`].
 ///
 /// For a program of one thread, or a thread of one's own: `furnish` moves the calling thread into the pod's namespace and back.
 #[derive(Debug)]
@@ -106,6 +107,7 @@ impl<'a> Plumber<'a> {
     pub fn plumb(&mut self) -> Result<Pair, PodError> {
         let pair = self.host()?;
         self.furnish(&pair)?;
+        self.introduce(&pair)?;
         Ok(pair)
     }
 
@@ -194,6 +196,12 @@ impl<'a> Plumber<'a> {
     pub fn furnish(&mut self, pair: &Pair) -> Result<(), PodError> {
         let want = self.want;
         self.inside(|netlink| inside::furnish(netlink, want, pair.pod_ifindex))
+    }
+
+    /// Tells the node's kernel the pod's MAC address. If others send to the pod already, it has asked for it while nobody was
+    /// there to answer, and would ask again after a second; what it has to send until then goes out now.
+    pub fn introduce(&mut self, pair: &Pair) -> Result<(), PodError> {
+        host::introduce(&mut self.netlink, self.want, pair)
     }
 
     /// Runs `work` with a netlink socket of the pod's namespace, and comes back whatever it says.
