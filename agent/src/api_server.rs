@@ -2,14 +2,17 @@
 
 use std::future::Future;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::HeaderValue;
 use axum::http::header::USER_AGENT;
+use futures_util::FutureExt;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tokio::sync::watch;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -55,6 +58,8 @@ pub struct ApiServer {
     namespace: String,
     /// With the time at which it was last made anew.
     current: Arc<Mutex<(Client, Option<Instant>)>>,
+    /// Whether a hand has panicked.
+    broken: watch::Sender<bool>,
 }
 
 impl ApiServer {
@@ -70,6 +75,7 @@ impl ApiServer {
             address: address.trim_end_matches('/').to_string(),
             namespace,
             current: Arc::new(Mutex::new((client, None))),
+            broken: watch::channel(false).0,
         };
         std::thread::Builder::new()
             .name("api-server".into())
@@ -79,7 +85,19 @@ impl ApiServer {
 
     /// Runs a hand on the API server's thread. It must not block.
     pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, hand: F) -> tokio::task::JoinHandle<()> {
-        self.runtime.spawn(hand)
+        let broken = self.broken.clone();
+        self.runtime.spawn(async move {
+            if AssertUnwindSafe(hand).catch_unwind().await.is_err() {
+                broken.send_replace(true);
+            }
+        })
+    }
+
+    /// Waits until a hand has panicked. What it did is done by nobody any more, and nothing would show it: the agent must end,
+    /// and be started anew.
+    pub async fn broken(&self) {
+        // We hold the sender: it does not go.
+        let _ = self.broken.subscribe().wait_for(|broken| *broken).await;
     }
 
     /// A client with the present credentials; for use on the API server's thread.
@@ -170,4 +188,28 @@ pub fn part(of: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     let [octet, ..] = RandomState::new().hash_one(of).to_ne_bytes();
     of.mul_f64(f64::from(octet) / 255.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hand_that_panics_is_noticed_and_one_that_ends_or_is_ended_is_none_such() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("kubeconfig");
+        let config = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "x",
+            "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}],
+            "users": [{"name": "x", "user": {}}],
+            "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}]}"#;
+        std::fs::write(&path, config).unwrap();
+        let api = ApiServer::start(Access::Kubeconfig(path)).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (ended, aborted) = (api.spawn(async {}), api.spawn(std::future::pending()));
+        aborted.abort();
+        runtime.block_on(async { (ended.await.is_ok(), aborted.await.is_err()) });
+        assert!(!*api.broken.borrow());
+        drop(api.spawn(async { panic!("as a bug would") }));
+        runtime.block_on(api.broken());
+    }
 }

@@ -237,8 +237,16 @@ async fn serve(options: run::Options, path: PathBuf, http_address: String) -> an
         _ = interrupt.recv() => tracing::info!("SIGINT: ending; pods and routes stay"),
         _ = &mut speaking => anyhow::bail!("the BGP speaker has ended"),
         _ = &mut ended => anyhow::bail!("the reconcile loop has ended"),
+        () = broken(&options.objects) => anyhow::bail!("a part that talks to the API server has panicked"),
     }
     Ok(())
+}
+
+async fn broken(objects: &run::Objects) {
+    match objects {
+        run::Objects::Kubernetes(server) => server.broken().await,
+        run::Objects::Directory(_) => std::future::pending().await,
+    }
 }
 
 fn node_name(given: Option<&str>) -> anyhow::Result<NodeName> {
