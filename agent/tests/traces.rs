@@ -333,3 +333,118 @@ fn who_is_not_known_is_an_error_that_says_how_to_ask() {
     let said = node.ask("shop/cart", "2001:db8::1").unwrap_err();
     assert_eq!(said, "shop/cart and 2001:db8::1 have no addresses of the same family");
 }
+
+/// A HostEndpoint on the uplink that policies close but for port 80, and a neighbour.
+const CLOSED: &str = "
+---
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: uplink, labels: {role: node}}
+spec: {node: n1, interfaceName: eth0}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: web}
+spec:
+  selector: role == 'node'
+  types: [Ingress, Egress]
+  ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]
+  egress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}]
+---
+apiVersion: projectcalico.org/v3
+kind: BGPPeer
+metadata: {name: router}
+spec: {peerIP: 10.0.0.254, asNumber: 64512}
+---
+apiVersion: projectcalico.org/v3
+kind: BGPConfiguration
+metadata: {name: default}
+spec: {asNumber: 64513, nodeToNodeMeshEnabled: false}
+";
+
+impl Node {
+    /// What is said about HostEndpoints, and the outcome.
+    fn of_hosts(&self, from: &str, to: &str, port: u16) -> (Vec<String>, TraceOutcome) {
+        let picture = Picture { world: &self.world, desired: &self.desired, refused: &|_| None };
+        let connection = Connection { protocol: Protocol::TCP, port };
+        let view = trace(picture, &Between { from: from.into(), to: to.into(), connection }).unwrap();
+        let of_hosts = view.hops.iter().filter(|hop| hop.step.word() == "host");
+        (of_hosts.map(|hop| format!("{} | {}", hop.what, hop.reason)).collect(), view.outcome)
+    }
+}
+
+#[test]
+fn a_host_endpoints_policies_are_asked_of_the_link_that_a_packet_comes_by_or_leaves_by() {
+    let node = Node::new(CLOSED);
+    let allowed =
+        |way: &str| vec![format!("allowed | HostEndpoint uplink on eth0: GlobalNetworkPolicy/web {way}[0] allows it")];
+    let denied = || {
+        vec![
+            "denied | HostEndpoint uplink on eth0: no rule matches of GlobalNetworkPolicy/web (end of tier default)"
+                .to_string(),
+        ]
+    };
+    assert_eq!(node.of_hosts("192.0.2.9", "host", 80), (allowed("ingress"), TraceOutcome::Delivered));
+    assert_eq!(node.of_hosts("192.0.2.9", "host", 81), (denied(), TraceOutcome::Dropped));
+    assert_eq!(node.of_hosts("host", "192.0.2.9", 80), (allowed("egress"), TraceOutcome::Sent));
+    assert_eq!(node.of_hosts("host", "192.0.2.9", 81), (denied(), TraceOutcome::Dropped));
+    let verdict = node.ask("192.0.2.9", "host").unwrap().verdict;
+    assert!(
+        verdict.starts_with("dropped by the policies of HostEndpoint uplink on eth0: no rule matches"),
+        "{verdict}"
+    );
+}
+
+#[test]
+fn no_host_endpoint_closes_a_node_to_its_pods_its_peers_and_failsafe_ports() {
+    let node = Node::new(CLOSED);
+    let none = Vec::<String>::new;
+    assert_eq!(node.of_hosts("host", "shop/web", 81), (none(), TraceOutcome::Delivered));
+    assert_eq!(node.of_hosts("shop/web", "host", 81).0, none());
+    assert_eq!(node.of_hosts("host", "host", 81), (none(), TraceOutcome::Delivered));
+    // What is forwarded is asked about by policies that apply on forward alone.
+    assert_eq!(node.of_hosts("shop/web", "192.0.2.9", 81), (none(), TraceOutcome::Sent));
+    let opened = |why: &str| vec![format!("allowed | HostEndpoint uplink on eth0: {why}: no policy closes it")];
+    let failsafe = opened("a failsafe port");
+    assert_eq!(node.of_hosts("192.0.2.9", "host", 22), (failsafe, TraceOutcome::Delivered));
+    let session = opened("a session of the node's with its peer");
+    assert_eq!(node.of_hosts("10.0.0.254", "host", 179), (session.clone(), TraceOutcome::Delivered));
+    assert_eq!(node.of_hosts("host", "10.0.0.254", 179), (session, TraceOutcome::Sent));
+}
+
+#[test]
+fn policies_that_apply_on_forward_before_dnat_and_untracked_are_asked_in_the_kernels_order() {
+    let node = Node::new(
+        "
+---
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: uplink, labels: {role: node}}
+spec: {node: n1, interfaceName: eth0}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: forwarded}
+spec: {selector: role == 'node', applyOnForward: true, types: [Ingress], ingress: [{action: Deny, source: {nets: [192.0.2.0/24]}}, {action: Allow}]}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: first}
+spec: {selector: role == 'node', applyOnForward: true, preDNAT: true, types: [Ingress], ingress: [{action: Allow, protocol: TCP, destination: {ports: [80]}}, {action: Deny, protocol: TCP, destination: {ports: [81]}}]}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: raw}
+spec: {selector: role == 'node', applyOnForward: true, doNotTrack: true, types: [Ingress], ingress: [{action: Deny, protocol: TCP, destination: {ports: [82]}}]}
+",
+    );
+    let said = |name: &str, rule: usize, does: &str| {
+        let verdict = if does == "allows" { "allowed" } else { "denied" };
+        format!("{verdict} | HostEndpoint uplink on eth0: GlobalNetworkPolicy/{name} ingress[{rule}] {does} it")
+    };
+    let asked = |port| node.of_hosts("192.0.2.9", "shop/web", port);
+    assert_eq!(asked(80), (vec![said("first", 0, "allows")], TraceOutcome::Delivered));
+    assert_eq!(asked(81), (vec![said("first", 1, "denies")], TraceOutcome::Dropped));
+    assert_eq!(asked(82), (vec![said("raw", 0, "denies")], TraceOutcome::Dropped));
+    assert_eq!(asked(83), (vec![said("forwarded", 0, "denies")], TraceOutcome::Dropped));
+}

@@ -19,6 +19,8 @@ const SOON: Duration = Duration::from_secs(20);
 /// SSH and etcd come in, DNS goes out, BGP is the agents' own.
 const FAILSAFE: [u16; 3] = [22, 53, 2379];
 
+const SESSION: [Asked; 1] = [(P::TCP, 179, Answer)];
+
 /// Two nodes on one subnet with a pod each.
 struct Nodes {
     lab: PodLab,
@@ -60,6 +62,19 @@ impl Nodes {
         let pods = [self.pods("shop/p1", "shop/p2", &open)?, self.pods("shop/p2", "shop/p1", &open)?];
         let to_node = probes(self.lab.pod("shop/p1")?.machine, self.lab.node_addresses(1), &open);
         Ok([pods.concat(), to_node, self.lab.probes_of_hosts()?].concat())
+    }
+
+    /// What `margayctl trace` says on n1, of the same connections: nobody is sent into silence, and all else passes.
+    fn traced(&self, from: &str, to: [IpAddr; 2], asked: &[Asked]) -> Result<()> {
+        let ctl = self.lab.trial.node(1).ctl();
+        for (to, (protocol, port, expected)) in to.iter().flat_map(|to| asked.iter().map(move |asked| (to, asked))) {
+            let (to, protocol, port) = (to.to_string(), protocol.to_string(), port.to_string());
+            let output = ctl.output(&["trace", from, &to, "--protocol", &protocol, "--port", &port])?;
+            let told = String::from_utf8_lossy(&output.stdout);
+            ensure!(output.status.success() == (*expected == Answer), "{from} {to} {protocol} {port}: {told}");
+            ensure!(*expected == Answer || told.contains("of HostEndpoint up on eth0"), "{told}");
+        }
+        Ok(())
     }
 
     fn pings(&self, from: usize, to: usize) -> Result<Vec<bool>> {
@@ -130,6 +145,13 @@ fn a_link_without_a_policy_is_closed_but_for_failsafe_ports_neighbours_sessions_
     };
     let all = held(&nodes)?;
     nodes.hold(&all, "a HostEndpoint without a policy")?;
+    let (here, there) = (nodes.lab.node_addresses(1), nodes.lab.node_addresses(2));
+    for (from, to, asked) in [("host", there, &closed[..]), ("host", there, &outbound), ("host", there, &SESSION)] {
+        nodes.traced(from, to, asked)?;
+    }
+    for asked in [&closed[..], &inbound, &SESSION] {
+        nodes.traced("node/n2", here, asked)?;
+    }
     ensure!(nodes.pings(2, 1)? == [false, false], "the closed link answers a ping");
 
     // Its neighbours are found anew, and a session comes up anew; until it does, the rules stay without an agent.
@@ -244,11 +266,16 @@ fn what_is_forwarded_is_judged_by_policies_that_apply_on_forward_and_by_no_other
     nodes.lab.apply(&[closed.clone(), about("up", "web", web)])?;
     let all = [forwarded(&nodes, &one, &open)?, vec![nodes.between(2, 1, &local)?]].concat();
     nodes.hold(&all, "a policy that applies on forward, inward")?;
+    let (p1, p2) = (nodes.lab.pod("shop/p1")?.addresses, nodes.lab.pod("shop/p2")?.addresses);
+    nodes.traced(&p2[0].to_string(), [p1[0]; 2], &one)?;
+    nodes.traced("shop/p1", p2, &open)?;
 
     let web = json!({"applyOnForward": true, "egress": [rule("Allow", "TCP", 80)]});
     nodes.lab.apply(&[closed, about("up", "web", web)])?;
     let all = [forwarded(&nodes, &open, &one)?, vec![nodes.between(1, 2, &local)?]].concat();
-    nodes.hold(&all, "a policy that applies on forward, outward")
+    nodes.hold(&all, "a policy that applies on forward, outward")?;
+    nodes.traced("shop/p1", nodes.lab.pod("shop/p2")?.addresses, &one)?;
+    nodes.traced("host", nodes.lab.node_addresses(2), &local)
 }
 
 #[test]
@@ -315,6 +342,7 @@ fn a_pre_dnat_policy_sees_the_port_that_was_asked_for_and_what_it_allows_is_judg
     };
     let all = held(&nodes, Answer)?;
     nodes.hold(&all, "before translation")?;
+    nodes.traced("node/n2", nodes.lab.node_addresses(1), &own)?;
     // What nothing before translation decides meets what applies on forward, and what it has allowed does not.
     let none = about("up", "none", json!({"applyOnForward": true, "types": ["Ingress"]}));
     nodes.lab.apply(&[up, asked_first, none])?;

@@ -7,7 +7,7 @@ use policy::{Decision, Direction, Packet, Verdict};
 
 use std::net::IpAddr;
 
-use crate::plan::firewall::bounded;
+use crate::plan::firewall::{Bounded, bounded};
 
 /// The first packet of a connection.
 pub fn packet(from: IpAddr, to: IpAddr, connection: Connection) -> Packet {
@@ -16,21 +16,24 @@ pub fn packet(from: IpAddr, to: IpAddr, connection: Connection) -> Packet {
 
 /// Asks the policies of an endpoint.
 pub fn judge(program: &Program, endpoint: &EndpointKey, direction: Direction, packet: &Packet) -> JudgedView {
-    let bounded = chain(program, endpoint, direction).map(bounded);
-    let decision = match &bounded {
-        // What is cut off the chain in the kernel does not count.
-        Some(bounded) if packet.from != packet.to => program.ask(&bounded.chain, packet),
-        _ => program.decide(endpoint, direction, packet),
-    };
-    let cut_short = bounded.as_ref().map(|bounded| bounded.cut_short.as_slice()).unwrap_or_default();
-    let verdict = match decision.verdict() {
-        Verdict::Allowed => PolicyVerdict::Allowed,
-        Verdict::Blocked => PolicyVerdict::Denied,
-    };
-    let chain = bounded.as_ref().map(|bounded| &*bounded.chain);
+    match chain(program, endpoint, direction) {
+        Some(chain) if packet.from != packet.to => judge_by(program, chain, packet),
+        _ => match program.decide(endpoint, direction, packet) {
+            Decision::Open => plain(PolicyVerdict::Allowed, format!("no {direction} policy is about it")),
+            decision => plain(verdict(&decision), reason(&decision)),
+        },
+    }
+}
+
+/// Asks the policies of a chain.
+pub fn judge_by(program: &Program, chain: &Chain, packet: &Packet) -> JudgedView {
+    // What is cut off the chain in the kernel does not count.
+    let Bounded { chain, cut_short } = bounded(chain);
+    let decision = program.ask(&chain, packet);
+    let verdict = verdict(&decision);
     let why = match decision {
         Decision::NotOpened if !cut_short.is_empty() => "every tier in the table passed it on".into(),
-        _ => reason(&decision, direction),
+        _ => reason(&decision),
     };
     let mut view = plain(verdict, why);
     if verdict == PolicyVerdict::Denied && !cut_short.is_empty() {
@@ -38,7 +41,7 @@ pub fn judge(program: &Program, endpoint: &EndpointKey, direction: Direction, pa
     }
     match &decision {
         Decision::Allowed(rule) | Decision::Denied(rule) => {
-            view.tier = chain.and_then(|chain| tier_of(chain, rule));
+            view.tier = tier_of(&chain, rule);
             view.object = Some(rule.policy.to_string());
             view.rule = Some(rule.index as u64);
         }
@@ -48,10 +51,15 @@ pub fn judge(program: &Program, endpoint: &EndpointKey, direction: Direction, pa
         }
         Decision::Open | Decision::Itself | Decision::Passed | Decision::NotOpened | Decision::Unknown => {}
     }
-    if let Some(chain) = chain.filter(|_| decision != Decision::Itself) {
-        view.staged = staged(program, chain, packet);
-    }
+    view.staged = staged(program, &chain, packet);
     view
+}
+
+fn verdict(decision: &Decision) -> PolicyVerdict {
+    match decision.verdict() {
+        Verdict::Allowed => PolicyVerdict::Allowed,
+        Verdict::Blocked => PolicyVerdict::Denied,
+    }
 }
 
 /// A verdict that no rule gave.
@@ -77,9 +85,9 @@ pub fn chain<'a>(program: &'a Program, endpoint: &EndpointKey, direction: Direct
     program.chains.get(key?).map(|chain| &**chain)
 }
 
-fn reason(decision: &Decision, direction: Direction) -> String {
+fn reason(decision: &Decision) -> String {
     match decision {
-        Decision::Open => format!("no {direction} policy is about it"),
+        Decision::Open => "no policy is about it".into(),
         Decision::Itself => "to itself: always allowed".into(),
         Decision::Allowed(rule) => format!("{rule} allows it"),
         Decision::Denied(rule) => format!("{rule} denies it"),

@@ -28,12 +28,12 @@ const BEFORE_FILTER: i32 = -5;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hosts {
     /// By the name of the link.
-    named: BTreeMap<String, Chains>,
+    pub(super) named: BTreeMap<String, Chains>,
     /// Of all links that have no chains of their own.
-    all: Option<Chains>,
-    inbound: Vec<FailsafePort>,
-    outbound: Vec<FailsafePort>,
-    sessions: Sessions,
+    pub(super) all: Option<Chains>,
+    pub(super) inbound: Vec<FailsafePort>,
+    pub(super) outbound: Vec<FailsafePort>,
+    pub(super) sessions: Sessions,
 }
 
 /// The HostEndpoints of this node that are on a link; of two on one link the first by name. One that no policy is about
@@ -70,28 +70,47 @@ fn link(world: &World, endpoint: &HostEndpoint) -> Option<Option<String>> {
     }
 }
 
+/// The HostEndpoint that a link of this node has.
+pub fn on<'a>(world: &'a World, name: &str) -> Option<&'a HostEndpoint> {
+    let here = || world.objects.host_endpoints().filter(|endpoint| endpoint.node == world.node);
+    let named = here().find(|endpoint| link(world, endpoint).is_some_and(|link| link.as_deref() == Some(name)));
+    named.or_else(|| here().find(|endpoint| endpoint.interface == HostInterface::All))
+}
+
 /// Where in the packet's way a chain of a host is asked.
 #[derive(Debug, Clone, Copy)]
-struct Stage {
+pub(super) struct Stage {
     map: &'static str,
     way: Way,
     of: fn(&Chains) -> Option<&ChainKey>,
 }
 
-const LOCAL_IN: Stage = Stage { map: "host-ingress", way: Way::Ingress, of: |chains| chains.ingress.as_ref() };
-const LOCAL_OUT: Stage = Stage { map: "host-egress", way: Way::Egress, of: |chains| chains.egress.as_ref() };
-const THROUGH_IN: Stage =
+pub(super) const LOCAL_IN: Stage =
+    Stage { map: "host-ingress", way: Way::Ingress, of: |chains| chains.ingress.as_ref() };
+pub(super) const LOCAL_OUT: Stage = Stage { map: "host-egress", way: Way::Egress, of: |chains| chains.egress.as_ref() };
+pub(super) const THROUGH_IN: Stage =
     Stage { map: "host-forward-ingress", way: Way::Through, of: |chains| chains.host.forward_ingress.as_ref() };
-const THROUGH_OUT: Stage =
+pub(super) const THROUGH_OUT: Stage =
     Stage { map: "host-forward-egress", way: Way::Egress, of: |chains| chains.host.forward_egress.as_ref() };
-const FIRST: Stage = Stage { map: "host-pre-dnat", way: Way::First, of: |chains| chains.host.pre_dnat.as_ref() };
-const RAW_IN: Stage =
+pub(super) const FIRST: Stage =
+    Stage { map: "host-pre-dnat", way: Way::First, of: |chains| chains.host.pre_dnat.as_ref() };
+pub(super) const RAW_IN: Stage =
     Stage { map: "host-untracked-ingress", way: Way::UntrackedIn, of: |chains| chains.host.untracked_ingress.as_ref() };
-const RAW_OUT: Stage =
+pub(super) const RAW_OUT: Stage =
     Stage { map: "host-untracked-egress", way: Way::UntrackedOut, of: |chains| chains.host.untracked_egress.as_ref() };
 const STAGES: [Stage; 7] = [LOCAL_IN, LOCAL_OUT, THROUGH_IN, THROUGH_OUT, FIRST, RAW_IN, RAW_OUT];
 
 impl Stage {
+    /// The chain of a link here.
+    pub(super) fn chain(self, chains: &Chains) -> Option<&ChainKey> {
+        (self.of)(chains)
+    }
+
+    /// Whether others are asked after it about the same packet.
+    pub(super) fn is_early(self) -> bool {
+        matches!(self.way, Way::First | Way::UntrackedIn | Way::UntrackedOut)
+    }
+
     /// Asks the chain of the link that the packet comes by, or leaves by.
     fn dispatch(self) -> Part {
         if self.leaves() { expr::oifname_vmap(self.map) } else { expr::iifname_vmap(self.map) }
@@ -111,7 +130,7 @@ impl Hosts {
     /// The chains that lead from here, with the way in which each is asked.
     pub fn users(&self) -> Vec<(Way, ChainKey)> {
         let all = self.named.values().chain(&self.all);
-        all.flat_map(|chains| STAGES.into_iter().filter_map(|stage| Some((stage.way, (stage.of)(chains)?.clone()))))
+        all.flat_map(|chains| STAGES.into_iter().filter_map(|stage| Some((stage.way, stage.chain(chains)?.clone()))))
             .collect()
     }
 
@@ -192,7 +211,7 @@ impl Hosts {
 
     /// Whether a link has a chain there.
     fn has(&self, stage: Stage) -> bool {
-        self.named.values().chain(&self.all).any(|chains| (stage.of)(chains).is_some())
+        self.named.values().chain(&self.all).any(|chains| stage.chain(chains).is_some())
     }
 
     fn leaves_untracked(&self) -> bool {
@@ -208,7 +227,7 @@ impl Hosts {
         let mut map = VerdictMap::new(MapKey::Interface);
         for (link, chains) in &self.named {
             // A link of its own is not treated as all are.
-            let verdict = (stage.of)(chains).map_or(Verdict::Continue, |key| Verdict::Jump(stage.way.name(key)));
+            let verdict = stage.chain(chains).map_or(Verdict::Continue, |key| Verdict::Jump(stage.way.name(key)));
             map.elements.insert(Key::Interface(link.clone()), verdict);
         }
         map
@@ -223,7 +242,7 @@ impl Hosts {
         }
         let of_link = unless.iter().cloned().chain([stage.dispatch()]);
         let mut rules = vec![Rule::of(of_link)];
-        let Some(key) = self.all.as_ref().and_then(|all| (stage.of)(all)) else { return rules };
+        let Some(key) = self.all.as_ref().and_then(|all| stage.chain(all)) else { return rules };
         // What has a link of its own is not asked twice.
         for link in self.named.keys() {
             let link =

@@ -4,6 +4,7 @@
 //! share; whom they name is in sets. So a packet meets a handful of rules whatever the number of pods and policies, and a
 //! change of a pod or of a member is a change of some elements.
 
+mod asked;
 mod base;
 mod bounds;
 mod chains;
@@ -20,10 +21,12 @@ use model::{Family, PodRef};
 use policy::program::{ChainKey, Chains, EndpointKey, Members, MembersKind, Program, SetKey};
 use policy::{Delta, SetChange};
 
+pub use self::asked::{Answer, Passage};
 pub use self::base::{Base, FILTER, Invalid, LOCAL, Permission, SOURCES, base};
 pub use bounds::{Bounded, bounded};
 pub use chains::{LOG_GROUP, Meaning, Rendered, Way, render};
 pub use draft::Touched;
+pub use hosts::{Hosts, hosts, on};
 
 use crate::world::endpoints::{Endpoints, Interface};
 use crate::world::{Dirty, World};

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use bgp::bfd::{Distance, MULTIHOP_PORT, SINGLE_HOP_PORT};
 use dataplane::ruleset::{End, Key, KeyType, Rule, Ruleset, Sense, Set, expr};
 use model::{Family, Protocol};
+use policy::Direction;
 
 use super::chains::of_family;
 use crate::plan::bgp::BgpPlan;
@@ -49,6 +50,15 @@ impl Sessions {
             let peers = Set::of(KeyType::Address(family), peers.map(|address| Key::Address(*address)));
             table.sets.insert(of_family(PEERS, family), peers);
         }
+    }
+
+    /// Whether what begins at a peer, or goes to one (`other`), to a port, is of a session.
+    pub(super) fn have(&self, direction: Direction, other: IpAddr, port: (Protocol, u16)) -> bool {
+        let ports = match direction {
+            Direction::Ingress => &self.inbound,
+            Direction::Egress => &self.outbound,
+        };
+        self.peers.contains(&other) && ports.contains(&port)
     }
 
     /// Lets pass what begins at a peer, or goes to one: `other` is the peer's end, `port` the one whose port is known,

@@ -1,6 +1,7 @@
 //! The way of a connection's first packet, hop by hop, from the agent's own picture: in the order in which the kernel
 //! comes by them, each with its reason.
 
+mod hosts;
 mod route;
 
 use std::net::IpAddr;
@@ -82,7 +83,7 @@ impl Walk<'_> {
             Ok(way) => way,
             Err(end) => return end,
         };
-        if let Some(end) = self.stray(&way).or_else(|| self.policies()) {
+        if let Some(end) = self.stray(&way).or_else(|| self.policies()).or_else(|| self.host_endpoints(&way)) {
             return end;
         }
         if let Way::Out(out) = &way {

@@ -114,6 +114,8 @@ pub enum TraceStep {
     Egress,
     /// Policies of the receiver.
     Ingress,
+    /// Policies of this node's HostEndpoints.
+    Host,
     /// Whether it leaves with the node's address.
     Masquerade,
     /// Whether it goes in another packet.
@@ -132,6 +134,7 @@ impl TraceStep {
             TraceStep::Route => "route",
             TraceStep::Egress => "egress",
             TraceStep::Ingress => "ingress",
+            TraceStep::Host => "host",
             TraceStep::Masquerade => "masquerade",
             TraceStep::Tunnel => "tunnel",
             TraceStep::Destination => "to",
