@@ -204,12 +204,13 @@ mod tests {
             "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}]}"#;
         std::fs::write(&path, config).unwrap();
         let api = ApiServer::start(Access::Kubeconfig(path)).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (ended, aborted) = (api.spawn(async {}), api.spawn(std::future::pending()));
         aborted.abort();
-        runtime.block_on(async { (ended.await.is_ok(), aborted.await.is_err()) });
+        assert_eq!(runtime.block_on(async { (ended.await.is_ok(), aborted.await.is_err()) }), (true, true));
         assert!(!*api.broken.borrow());
         drop(api.spawn(async { panic!("as a bug would") }));
-        runtime.block_on(api.broken());
+        let noticed = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), api.broken()).await });
+        assert!(noticed.is_ok());
     }
 }

@@ -5,7 +5,7 @@
 use agent::fact::{Fact, ObjectFact};
 use agent::plan::desired::Desired;
 use agent::plan::trace::{Picture, trace};
-use agent::world::{Dirty, World};
+use agent::world::{Dirty, Mode, World};
 use bgp::PeerKey;
 use bgp::config::Start;
 use bgp::speaker::{Best, NextHop, RouteChange};
@@ -101,7 +101,11 @@ impl Node {
             Some(gateway) => want::NextHop::via(gateway.parse().unwrap(), 2),
             None => want::NextHop::on_link(2),
         };
-        let kind = ActualKind::Unicast(want::NextHops::one(hop));
+        self.foreign_by(prefix, [hop]);
+    }
+
+    fn foreign_by(&mut self, prefix: &str, hops: impl IntoIterator<Item = want::NextHop>) {
+        let kind = ActualKind::Unicast(want::NextHops::new(hops).unwrap());
         let prefix = prefix.parse().unwrap();
         self.kernel(KernelEvent::Route(ActualRoute { prefix, metric: 0, protocol: 2, nexthop: None, kind }));
     }
@@ -447,4 +451,60 @@ spec: {selector: role == 'node', applyOnForward: true, doNotTrack: true, types: 
     assert_eq!(asked(81), (vec![said("first", 1, "denies")], TraceOutcome::Dropped));
     assert_eq!(asked(82), (vec![said("raw", 0, "denies")], TraceOutcome::Dropped));
     assert_eq!(asked(83), (vec![said("forwarded", 0, "denies")], TraceOutcome::Dropped));
+}
+
+/// The HostEndpoint on the uplink, but its interface.
+fn closed_at(interface: &str) -> String {
+    CLOSED.replace("interfaceName: eth0", &format!("interfaceName: '{interface}'"))
+}
+
+#[test]
+fn a_pod_meets_what_all_links_have_on_its_way_to_the_node_only_where_its_own_policies_have_not_the_last_word() {
+    let said = |action: &str| {
+        let felix = "apiVersion: projectcalico.org/v3\nkind: FelixConfiguration\nmetadata: {name: default}";
+        let spec = format!("spec: {{defaultEndpointToHostAction: {action}}}");
+        Node::new(&format!("{}---\n{felix}\n{spec}\n", closed_at("*"))).of_hosts("shop/web", "host", 81)
+    };
+    assert_eq!(said("Accept"), (vec![], TraceOutcome::Delivered));
+    assert_eq!(said("Drop"), (vec![], TraceOutcome::Dropped));
+    let rule = "no rule matches of GlobalNetworkPolicy/web (end of tier default)";
+    let denied = format!("denied | HostEndpoint uplink on calibbbbbbbbbbb: {rule}");
+    assert_eq!(said("Return"), (vec![denied], TraceOutcome::Dropped));
+}
+
+#[test]
+fn beside_another_plugin_too_a_node_is_never_cut_from_its_own_pods() {
+    let pod = "
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: bridged, namespace: shop}
+spec: {nodeName: n1}
+status: {podIP: 10.244.1.77, podIPs: [{ip: 10.244.1.77}]}
+";
+    let mut node = Node::new(CLOSED);
+    node.foreign("10.244.1.77/32", None);
+    assert_eq!(node.of_hosts("host", "10.244.1.77", 81).1, TraceOutcome::Dropped);
+    node.world.learn(Fact::Mode(Mode::PolicyOnly));
+    for document in parse("pod.yaml", pod).documents {
+        let Document::Object(found) = document else { panic!("{document:?}") };
+        let fact = ObjectFact { object: found.object, origin: "pod.yaml".into(), written: found.written };
+        node.world.learn(Fact::Object(Box::new(fact)));
+    }
+    node.settle();
+    assert_eq!(node.of_hosts("host", "shop/bridged", 81), (vec![], TraceOutcome::Sent));
+}
+
+#[test]
+fn of_several_links_all_are_asked_and_of_an_unknown_one_that_is_said() {
+    let mut node = Node::new(&closed_at("eth1"));
+    node.link(4, "eth1", true);
+    let via = |index| want::NextHop::via("10.0.0.254".parse().unwrap(), index);
+    node.foreign_by("203.0.113.0/24", [via(2), via(4)]);
+    let rule = "no rule matches of GlobalNetworkPolicy/web (end of tier default)";
+    let denied = format!("denied | HostEndpoint uplink on eth1: {rule}");
+    assert_eq!(node.of_hosts("host", "203.0.113.9", 81), (vec![denied.clone()], TraceOutcome::Unknown));
+    assert_eq!(node.of_hosts("203.0.113.9", "host", 81), (vec![denied], TraceOutcome::Unknown));
+    let unknown = "elsewhere | by which link it comes is not known, nor what the policies of HostEndpoints say there";
+    assert_eq!(node.of_hosts("10.244.1.99", "host", 81), (vec![unknown.to_string()], TraceOutcome::Delivered));
 }

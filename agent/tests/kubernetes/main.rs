@@ -201,6 +201,8 @@ fn an_agent_that_may_not_watch_definitions_is_in_sync_all_the_same_and_finds_a_n
     assert!(!told.iter().any(|word| word.contains("forbidden")), "{told:#?}");
     server.put(POOLS, pool("a", "10.1.0.0/16"));
     assert_eq!(heard.objects_until("+ IPPool/a"), ["+ IPPool/a"]);
+    let asked = server.asked().iter().filter(|(asked, ..)| asked.starts_with(DEFINITIONS)).count();
+    assert!((1..=3).contains(&asked), "asked {asked} times for what it may not have");
 }
 
 #[test]

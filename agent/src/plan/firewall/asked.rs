@@ -14,7 +14,7 @@ use crate::plan::judged::{judge_by, plain};
 pub enum Passage<'a> {
     /// By a link to the node itself.
     In(&'a str),
-    /// By a link to the node itself, from a pod whose own policies have the last word.
+    /// By a link to the node itself, from a pod that no HostEndpoint's policies are asked about there.
     InUnasked(&'a str),
     /// From the node itself by a link.
     Out(&'a str),
@@ -23,7 +23,7 @@ pub enum Passage<'a> {
 }
 
 /// What the policies about a link say.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The link.
     pub link: String,

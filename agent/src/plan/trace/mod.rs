@@ -72,7 +72,8 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// In the kernel's order: prerouting, the table, forward or input, postrouting, the device.
+    /// In the kernel's order: prerouting, the table, forward or input, postrouting, the device. What HostEndpoints' policies
+    /// say in prerouting is told with the rest of what they say, once the links are known.
     fn go(&mut self) -> End {
         if let Some(end) = self.origin().or_else(|| self.service()) {
             return end;
@@ -97,17 +98,20 @@ impl Walk<'_> {
         self.hops.push(HopView::new(step, effect, what, reason));
     }
 
+    fn is_from_node(&self) -> bool {
+        matches!(&self.sender, Who::Node(name) if name == self.picture.world.node.as_str())
+    }
+
     /// The pod of this node that sends.
     fn own_sender(&self) -> Option<PodRef> {
         own_pod(self.picture.world, &self.sender)
     }
 
     fn origin(&mut self) -> Option<End> {
-        let world = self.picture.world;
         if let Some(pod) = self.own_sender() {
             return self.leave_pod(&pod);
         }
-        if matches!(&self.sender, Who::Node(name) if name == world.node.as_str()) {
+        if self.is_from_node() {
             self.hop(TraceStep::Origin, Effect::Passes, "this node itself", "");
             return None;
         }
@@ -183,9 +187,7 @@ impl Walk<'_> {
 
     /// A service address that no Service has: what kube-proxy did not translate goes no further.
     fn stray(&mut self, way: &Way) -> Option<End> {
-        if !matches!(way, Way::Out(_))
-            || matches!(self.sender, Who::Node(ref name) if *name == self.picture.world.node.as_str())
-        {
+        if !matches!(way, Way::Out(_)) || self.is_from_node() {
             return None;
         }
         let nat = &self.picture.desired.nat;

@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, DefaultBackoff, Event, watcher};
 use kube::{Api, Resource};
 
@@ -22,34 +21,36 @@ const VERSION: &str = "apiextensions.k8s.io/v1";
 const REFUSED: Duration = Duration::from_secs(300);
 
 /// Calls `changed` with the group of each definition that was created, changed or deleted, for ever; at the beginning, and
-/// after an interruption, with those of all that are there.
+/// where the server no longer knows what we have seen, with those of all that are there.
 pub(super) async fn follow(api: ApiServer, changed: impl Fn(&str)) {
-    let mut backoff = DefaultBackoff::default();
-    let mut refused_before = false;
+    let mut patience = Patience::default();
     loop {
-        let error = stream(&api, &changed, &mut backoff).await;
+        let error = stream(&api, &changed, &mut patience).await;
         match status(&error) {
             Some(401) => api.renew().await,
             Some(403 | 404) => {
-                if !refused_before {
+                patience.refusals += 1;
+                if patience.refusals == REFUSALS {
                     let why = failure(&error).why;
                     tracing::info!(%why, "definitions can't be watched: kinds that come later are noticed by looking");
                 }
-                refused_before = true;
-                tokio::time::sleep(REFUSED + api_server::part(REFUSED)).await;
+                // A server that has just begun may say so too, once.
+                if patience.refusals >= REFUSALS {
+                    tokio::time::sleep(REFUSED + api_server::part(REFUSED)).await;
+                }
             }
             _ => {}
         }
-        pause(&mut backoff).await;
+        patience.pause().await;
     }
 }
 
-/// Lists and watches until that fails in a way that only a new list helps.
-async fn stream(api: &ApiServer, changed: &impl Fn(&str), backoff: &mut DefaultBackoff) -> watcher::Error {
+/// Lists and watches until that fails in a way that only a new list helps. A connection that is lost goes on where it was.
+async fn stream(api: &ApiServer, changed: &impl Fn(&str), patience: &mut Patience) -> watcher::Error {
     let resource = resource(VERSION, "CustomResourceDefinition", "customresourcedefinitions");
     let definitions: Api<Sent<MetadataOnly>> = Api::all_with(api.client(), &resource);
     let mut events = pin!(watcher(definitions, watcher::Config::default().page_size(PAGE)));
-    let mut failures = 0;
+    let mut refused = 0;
     loop {
         match events.next().await {
             // A list begins: that says nothing yet about how it will go.
@@ -61,21 +62,33 @@ async fn stream(api: &ApiServer, changed: &impl Fn(&str), backoff: &mut DefaultB
                 definition.meta().name.as_deref().and_then(group).into_iter().for_each(changed);
             }
             Some(Err(error)) => {
-                failures += 1;
-                if failures > REFUSALS || matches!(status(&error), Some(401 | 403 | 404)) {
+                let status = status(&error);
+                let refusal = matches!(error, watcher::Error::WatchStartFailed(_)) && status.is_some();
+                refused += u32::from(refusal);
+                if refused > REFUSALS || (refusal && status == Some(410)) || matches!(status, Some(401 | 403 | 404)) {
                     return error;
                 }
-                pause(backoff).await;
+                patience.pause().await;
                 continue;
             }
         }
-        failures = 0;
-        backoff.reset();
+        refused = 0;
+        *patience = Patience::default();
     }
 }
 
-async fn pause(backoff: &mut DefaultBackoff) {
-    tokio::time::sleep(backoff.next().unwrap_or(api_server::RENEWAL)).await;
+/// How a server that does not answer is asked again.
+#[derive(Default)]
+struct Patience {
+    backoff: DefaultBackoff,
+    /// How often, one after the other, it has said that we may not, or that there is no such thing.
+    refusals: u32,
+}
+
+impl Patience {
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.backoff.next().unwrap_or(api_server::RENEWAL)).await;
+    }
 }
 
 /// A definition is named after what it defines: `plural.group`.

@@ -19,6 +19,8 @@ const LATE: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_secs(4);
 /// For a group that most clusters do not have.
 const LATE_OLDER: Duration = Duration::from_secs(300);
+/// What all agents are told of at once they do not ask for at once, but within this time.
+const SPREAD: Duration = Duration::from_secs(3);
 /// What was there is believed to be gone only if it still is after this time.
 const CONFIRMED: Duration = Duration::from_secs(5);
 
@@ -61,9 +63,17 @@ impl Discovery {
             (version, (presence, again))
         };
         let discovery = Discovery { groups: [CALICO, OLDER, CLUSTER_POLICY].map(begin).into_iter().collect() };
-        let announced = discovery.clone();
-        api.spawn(definitions::follow(api.clone(), move |group| announced.look_again_in(group)));
+        api.spawn(definitions::follow(api.clone(), discovery.announcements()));
         discovery
+    }
+
+    /// What is to be called when something has changed in a group, whichever version it has.
+    fn announcements(&self) -> impl Fn(&str) + Send + use<> {
+        let of_group = |(version, (_, again)): (&&'static str, &(_, Arc<Notify>))| {
+            version.split_once('/').map(|(group, _)| (group, again.clone()))
+        };
+        let groups: Vec<(&str, Arc<Notify>)> = self.groups.iter().filter_map(of_group).collect();
+        move |changed| groups.iter().filter(|(group, _)| *group == changed).for_each(|(_, again)| again.notify_one())
     }
 
     /// What is known of a group, now and later.
@@ -74,12 +84,6 @@ impl Discovery {
     /// Somebody was told that a resource is not there.
     pub fn look_again(&self, version: &str) {
         self.groups.get(version).into_iter().for_each(|(_, again)| again.notify_one());
-    }
-
-    /// Something has changed in a group, whichever version it has.
-    fn look_again_in(&self, group: &str) {
-        let versions = self.groups.keys().filter(|version| version.split('/').next() == Some(group));
-        versions.for_each(|version| self.look_again(version));
     }
 }
 
@@ -133,7 +137,7 @@ impl Looking {
                 () = self.again.notified() => {
                     // What was defined a moment ago may not be served yet.
                     wait = SOON;
-                    tokio::time::sleep(SOON + api_server::part(SOON)).await;
+                    tokio::time::sleep(SOON + api_server::part(SPREAD)).await;
                 }
             }
         }
