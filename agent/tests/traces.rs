@@ -67,11 +67,7 @@ impl Node {
     fn new(more: &str) -> Node {
         let world = World::new("n1".parse().unwrap());
         let mut node = Node { world, desired: Desired::default() };
-        for document in parse("test.yaml", &format!("{OBJECTS}{more}")).documents {
-            let Document::Object(found) = document else { panic!("{document:?}") };
-            let fact = ObjectFact { object: found.object, origin: "test.yaml".into(), written: found.written };
-            node.world.learn(Fact::Object(Box::new(fact)));
-        }
+        node.objects(&format!("{OBJECTS}{more}"));
         for (index, name) in [(2, "eth0"), (3, "tunl0"), (11, "caliaaaaaaaaaaa"), (12, "calibbbbbbbbbbb")] {
             node.link(index, name, true);
         }
@@ -85,6 +81,14 @@ impl Node {
         node.learned("10.244.3.0/24", "10.0.9.3");
         node.settle();
         node
+    }
+
+    fn objects(&mut self, yaml: &str) {
+        for document in parse("test.yaml", yaml).documents {
+            let Document::Object(found) = document else { panic!("{document:?}") };
+            let fact = ObjectFact { object: found.object, origin: "test.yaml".into(), written: found.written };
+            self.world.learn(Fact::Object(Box::new(fact)));
+        }
     }
 
     fn kernel(&mut self, event: KernelEvent) {
@@ -141,8 +145,12 @@ impl Node {
     }
 
     fn ask(&self, from: &str, to: &str) -> Result<TraceView, String> {
+        self.ask_port(from, to, 5432)
+    }
+
+    fn ask_port(&self, from: &str, to: &str, port: u16) -> Result<TraceView, String> {
         let picture = Picture { world: &self.world, desired: &self.desired, refused: &|_| None };
-        let connection = Connection { protocol: Protocol::TCP, port: 5432 };
+        let connection = Connection { protocol: Protocol::TCP, port };
         trace(picture, &Between { from: from.into(), to: to.into(), connection })
     }
 
@@ -338,13 +346,16 @@ fn who_is_not_known_is_an_error_that_says_how_to_ask() {
     assert_eq!(said, "shop/cart and 2001:db8::1 have no addresses of the same family");
 }
 
-/// A HostEndpoint on the uplink that policies close but for port 80, and a neighbour.
-const CLOSED: &str = "
+const UPLINK: &str = "
 ---
 apiVersion: projectcalico.org/v3
 kind: HostEndpoint
 metadata: {name: uplink, labels: {role: node}}
 spec: {node: n1, interfaceName: eth0}
+";
+
+/// What closes the uplink but for port 80, and a neighbour.
+const CLOSED: &str = "
 ---
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
@@ -366,12 +377,16 @@ metadata: {name: default}
 spec: {asNumber: 64513, nodeToNodeMeshEnabled: false}
 ";
 
+/// A HostEndpoint on an interface, closed so.
+fn closed_at(interface: &str) -> String {
+    let uplink = UPLINK.replace("interfaceName: eth0", &format!("interfaceName: '{interface}'"));
+    format!("{uplink}{CLOSED}")
+}
+
 impl Node {
     /// What is said about HostEndpoints, and the outcome.
     fn of_hosts(&self, from: &str, to: &str, port: u16) -> (Vec<String>, TraceOutcome) {
-        let picture = Picture { world: &self.world, desired: &self.desired, refused: &|_| None };
-        let connection = Connection { protocol: Protocol::TCP, port };
-        let view = trace(picture, &Between { from: from.into(), to: to.into(), connection }).unwrap();
+        let view = self.ask_port(from, to, port).unwrap();
         let of_hosts = view.hops.iter().filter(|hop| hop.step.word() == "host");
         (of_hosts.map(|hop| format!("{} | {}", hop.what, hop.reason)).collect(), view.outcome)
     }
@@ -379,7 +394,7 @@ impl Node {
 
 #[test]
 fn a_host_endpoints_policies_are_asked_of_the_link_that_a_packet_comes_by_or_leaves_by() {
-    let node = Node::new(CLOSED);
+    let node = Node::new(&closed_at("eth0"));
     let allowed =
         |way: &str| vec![format!("allowed | HostEndpoint uplink on eth0: GlobalNetworkPolicy/web {way}[0] allows it")];
     let denied = || {
@@ -401,7 +416,7 @@ fn a_host_endpoints_policies_are_asked_of_the_link_that_a_packet_comes_by_or_lea
 
 #[test]
 fn no_host_endpoint_closes_a_node_to_its_pods_its_peers_and_failsafe_ports() {
-    let node = Node::new(CLOSED);
+    let node = Node::new(&closed_at("eth0"));
     let none = Vec::<String>::new;
     assert_eq!(node.of_hosts("host", "shop/web", 81), (none(), TraceOutcome::Delivered));
     assert_eq!(node.of_hosts("shop/web", "host", 81).0, none());
@@ -418,13 +433,7 @@ fn no_host_endpoint_closes_a_node_to_its_pods_its_peers_and_failsafe_ports() {
 
 #[test]
 fn policies_that_apply_on_forward_before_dnat_and_untracked_are_asked_in_the_kernels_order() {
-    let node = Node::new(
-        "
----
-apiVersion: projectcalico.org/v3
-kind: HostEndpoint
-metadata: {name: uplink, labels: {role: node}}
-spec: {node: n1, interfaceName: eth0}
+    let policies = "
 ---
 apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
@@ -440,8 +449,8 @@ apiVersion: projectcalico.org/v3
 kind: GlobalNetworkPolicy
 metadata: {name: raw}
 spec: {selector: role == 'node', applyOnForward: true, doNotTrack: true, types: [Ingress], ingress: [{action: Deny, protocol: TCP, destination: {ports: [82]}}]}
-",
-    );
+";
+    let node = Node::new(&format!("{UPLINK}{policies}"));
     let said = |name: &str, rule: usize, does: &str| {
         let verdict = if does == "allows" { "allowed" } else { "denied" };
         format!("{verdict} | HostEndpoint uplink on eth0: GlobalNetworkPolicy/{name} ingress[{rule}] {does} it")
@@ -451,11 +460,6 @@ spec: {selector: role == 'node', applyOnForward: true, doNotTrack: true, types: 
     assert_eq!(asked(81), (vec![said("first", 1, "denies")], TraceOutcome::Dropped));
     assert_eq!(asked(82), (vec![said("raw", 0, "denies")], TraceOutcome::Dropped));
     assert_eq!(asked(83), (vec![said("forwarded", 0, "denies")], TraceOutcome::Dropped));
-}
-
-/// The HostEndpoint on the uplink, but its interface.
-fn closed_at(interface: &str) -> String {
-    CLOSED.replace("interfaceName: eth0", &format!("interfaceName: '{interface}'"))
 }
 
 #[test]
@@ -482,15 +486,11 @@ metadata: {name: bridged, namespace: shop}
 spec: {nodeName: n1}
 status: {podIP: 10.244.1.77, podIPs: [{ip: 10.244.1.77}]}
 ";
-    let mut node = Node::new(CLOSED);
+    let mut node = Node::new(&closed_at("eth0"));
     node.foreign("10.244.1.77/32", None);
     assert_eq!(node.of_hosts("host", "10.244.1.77", 81).1, TraceOutcome::Dropped);
     node.world.learn(Fact::Mode(Mode::PolicyOnly));
-    for document in parse("pod.yaml", pod).documents {
-        let Document::Object(found) = document else { panic!("{document:?}") };
-        let fact = ObjectFact { object: found.object, origin: "pod.yaml".into(), written: found.written };
-        node.world.learn(Fact::Object(Box::new(fact)));
-    }
+    node.objects(pod);
     node.settle();
     assert_eq!(node.of_hosts("host", "shop/bridged", 81), (vec![], TraceOutcome::Sent));
 }

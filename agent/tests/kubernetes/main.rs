@@ -6,13 +6,13 @@ mod program;
 mod server;
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agent::api_server::{Access, ApiServer};
 use agent::fact::{ApiServerState, Fact, Source};
 use agent::watch::kubernetes;
 use serde_json::{Value, json};
-use server::Server;
+use server::{Asked, Server};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
@@ -84,15 +84,6 @@ fn word(fact: &Fact) -> String {
         Fact::ApiServer(ApiServerState { away: Some(why), .. }) => format!("server away: {why}"),
         Fact::ApiServer(state) => format!("server answers; unlisted {:?}; absent {:?}", state.unlisted, state.absent),
         other => format!("{other:?}"),
-    }
-}
-
-#[track_caller]
-fn wait_until(holds: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "never");
-        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -173,17 +164,18 @@ fn a_kind_is_looked_for_when_a_definition_of_its_group_comes_or_changes_and_not_
     server.define(DEFINITIONS);
     let mut heard = Heard::of(&server);
     heard.until_in_sync();
-    let looks = |version: &str| {
+    let of_version = |asked: &[Asked], version: &str| {
         let path = format!("/apis/{version}?");
-        server.asked().iter().filter(|(asked, ..)| *asked == path).count()
+        asked.iter().filter(|(asked, ..)| *asked == path).count()
     };
+    let looks = |version: &str| of_version(&server.asked(), version);
     let (announced, other) = ("policy.networking.k8s.io/v1alpha2", "crd.projectcalico.org/v1");
     let (first, others_first) = (looks(announced), looks(other));
     // Their turns come after times that double, alike for both: so many of them would take minutes.
     for _ in 0..6 {
         let before = looks(announced);
         server.put(DEFINITIONS, named("clusternetworkpolicies.policy.networking.k8s.io"));
-        wait_until(|| looks(announced) >= before + REQUESTS);
+        assert!(server.until_asked(PATIENCE, |asked| of_version(asked, announced) >= before + REQUESTS));
     }
     let (looks, others) = (looks(announced) - first, looks(other) - others_first);
     assert!(others + REQUESTS < looks, "{others} requests for a group that nobody announced, {looks} for the other");

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -31,6 +32,8 @@ struct Cluster {
     /// Paths that are answered with 403.
     forbidden: Vec<String>,
     asked: Vec<Asked>,
+    /// Somebody has asked for something.
+    heard: Arc<Condvar>,
 }
 
 /// The server. It may be stopped and started.
@@ -144,6 +147,13 @@ impl Server {
         self.cluster().asked.clone()
     }
 
+    /// Waits until the requests are such; false if they are not within this time.
+    pub fn until_asked(&self, within: Duration, holds: impl Fn(&[Asked]) -> bool) -> bool {
+        let heard = self.cluster().heard.clone();
+        let waited = heard.wait_timeout_while(self.cluster(), within, |cluster| !holds(&cluster.asked));
+        !waited.expect("whole").1.timed_out()
+    }
+
     /// Writes a kubeconfig and a token file, as a user of this server in the namespace `kube-system`.
     pub fn kubeconfig(&self, directory: &Path) -> std::path::PathBuf {
         let token = directory.join("token");
@@ -165,6 +175,7 @@ async fn answer(State(Shared(cluster, changed)): State<Shared>, request: Request
     let mut known = cluster.lock().expect("whole");
     let header = |name| text(request.headers(), name);
     known.asked.push((format!("{path}?{query}"), header(header::ACCEPT), header(header::USER_AGENT)));
+    known.heard.notify_all();
     if header(header::AUTHORIZATION) != format!("Bearer {}", known.token) {
         return status(401, "Unauthorized");
     }
