@@ -100,8 +100,8 @@ impl Requests {
         self.said(position, format!("take {name} up"));
     }
 
-    /// Asks for a link, which has the kernel do at once what follows from a carrier that has come (Linux 6.8): until then it
-    /// sends nothing.
+    /// Asks for a link, which has the kernel do at once what follows from a carrier that has come (seen with Linux 6.18; an
+    /// older one does it a moment later): until then it sends nothing.
     pub fn settle_carrier(&mut self, index: u32, name: &str) {
         let position = self.batch.push(rtm::GETLINK, 0, &link(index, Vec::new()));
         self.said(position, format!("look at {name}"));
